@@ -1,0 +1,55 @@
+"""Errors as a part of the interface: what is wrong, in which file, what to do.
+
+Exit codes of the command line (after nipoppy's example): 0 all done, 1 failed,
+2 wrong use or configuration, 3 done, but some recordings are quarantined.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_QUARANTINED = 3
+
+
+class BraindataError(Exception):
+    """Something that a user can understand and mend.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, in one sentence.
+    file : path-like, optional
+        The file in which it is wrong.
+    hint : str, optional
+        What to do about it.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, problem: str, *, file: Path | str | None = None, hint: str | None = None):
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.hint = hint
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        where = f"{self.file}: " if self.file else ""
+        what_to_do = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{where}{self.problem}{what_to_do}"
+
+
+class UsageError(BraindataError):
+    """A wrong command line or configuration: nothing has been computed."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(BraindataError):
+    """A file that is corrupt, contradictory or incomplete: its recording is quarantined.
+
+    Raised by compute modules, caught by the stage that loops over recordings. Every other
+    exception is a fault of ours and fails the job.
+    """

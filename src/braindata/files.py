@@ -1,0 +1,57 @@
+"""Writing files so that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PART_PREFIX = ".part-"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` when the block succeeds.
+
+    The temporary name keeps the file's extension, as nibabel and others choose the format by it.
+    It is the same each time, so that what a killed job left behind is overwritten by the next.
+
+    Parameters
+    ----------
+    path : Path
+        The final name. Its folder is made if it is not there.
+
+    Yields
+    ------
+    Path
+        Where to write. It is removed when the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(PART_PREFIX + path.name)
+    try:
+        yield part
+        with part.open("rb") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, in UTF-8 with Unix line ends."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's contents, in hexadecimal.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    """
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,65 @@
+"""Where each file of an output folder lies. Nothing else joins these paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from braindata.receipts import SUFFIX
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths below one output folder.
+
+    Attributes
+    ----------
+    output : Path
+        The output folder.
+    """
+
+    output: Path
+
+    def raw(self, dataset: str) -> Path:
+        """The pulled BIDS folder."""
+        return self.output / "raw" / dataset
+
+    def manifest(self, dataset: str) -> Path:
+        """Path, size and sha256 of each pulled file."""
+        return self.output / "raw" / f"{dataset}.manifest.tsv"
+
+    def inventory(self, dataset: str) -> Path:
+        """The recordings of a data set and their status."""
+        return self.output / "curated" / f"{dataset}.parquet"
+
+    def validation(self, dataset: str) -> Path:
+        """The official validator's verdict."""
+        return self.output / "curated" / f"{dataset}.validation.json"
+
+    def derivatives(self, dataset: str) -> Path:
+        """The BIDS derivatives of a data set."""
+        return self.output / "derivatives" / dataset
+
+    def store(self, dataset: str, recording: str) -> Path:
+        """The sample store of one recording."""
+        return self.output / "packed" / dataset / f"{recording}.h5"
+
+    def series(self, dataset: str, region: str) -> Path:
+        """The series of one region (``name-hash``) in all recordings of a data set."""
+        return self.output / "series" / dataset / f"{region}.parquet"
+
+    def trials(self, dataset: str, region: str) -> Path:
+        """The trials of one region (``name-hash``) in all recordings of a data set."""
+        return self.output / "derived" / dataset / "trials" / f"{region}.parquet"
+
+    def tables(self) -> Path:
+        """The published tables."""
+        return self.output / "tables"
+
+    def report(self) -> Path:
+        """The report's first page."""
+        return self.output / "report" / "index.html"
+
+    def receipt(self, folder: str, *job: str) -> Path:
+        """The receipt of a job of the stage that writes to `folder`."""
+        return self.output.joinpath(folder, *job[:-1], job[-1] + SUFFIX)

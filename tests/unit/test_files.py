@@ -1,0 +1,37 @@
+"""Atomic writes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from braindata.files import atomic_path, sha256_file, write_text
+
+
+def test_a_file_appears_only_when_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.nii.gz"
+    with atomic_path(target) as part:
+        part.write_bytes(b"half")
+        assert not target.exists()
+        assert part.parent == target.parent
+        assert part.name.endswith(".nii.gz")
+    assert target.read_bytes() == b"half"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old\n")
+    with pytest.raises(RuntimeError), atomic_path(target) as part:
+        part.write_text("new")
+        raise RuntimeError
+    assert target.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_sha256_equals_hashlib(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"\0" * 100_000)
+    assert sha256_file(path) == hashlib.sha256(b"\0" * 100_000).hexdigest()

@@ -1,0 +1,93 @@
+"""Receipts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from braindata.errors import BraindataError, DataError
+from braindata.receipts import (
+    Outcome,
+    Receipt,
+    content_hash,
+    hash_outputs,
+    merkle,
+    up_to_date,
+    void_broken,
+)
+
+
+def planned(**changes: object) -> Receipt:
+    facts: dict[str, object] = {
+        "stage": "pack",
+        "job": "ds/sub-01",
+        "step_version": 1,
+        "parameters": {"a": [1, 2]},
+        "inputs": {"x": "1" * 64},
+    }
+    return Receipt(**(facts | changes))  # type: ignore[arg-type]
+
+
+def finished(output: Path) -> Path:
+    made = output / "packed" / "ds" / "a.h5"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"store")
+    receipt = planned()
+    receipt.outputs = hash_outputs([made], output)
+    receipt.recordings = {
+        "a": Outcome("done"),
+        "b": Outcome.quarantine(DataError("broken", file="raw/b", hint="fetch it")),
+    }
+    path = output / "packed" / "ds" / "sub-01.receipt.json"
+    receipt.write(path)
+    return path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    receipt = Receipt.read(path)
+    assert receipt.with_state("done") == ["a"]
+    assert receipt.recordings["b"] == Outcome("quarantined", "broken", "fetch it", "raw/b")
+    assert path.read_text() == receipt.to_json()
+    assert "time" not in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"step_version": 2}, {"parameters": {}}, {"inputs": {"x": "2" * 64}}, {"job": "ds/sub-02"}],
+)
+def test_any_change_makes_it_out_of_date(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = finished(tmp_path)
+    assert up_to_date(planned(), path, tmp_path)
+    assert not up_to_date(planned(**changes), path, tmp_path)
+
+
+def test_a_missing_output_or_a_broken_receipt_is_out_of_date(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    (tmp_path / "packed/ds/a.h5").unlink()
+    assert not up_to_date(planned(), path, tmp_path)
+    path.write_text('{"stage": "pack"')
+    assert not up_to_date(planned(), path, tmp_path)
+    with pytest.raises(BraindataError, match="no receipt"):
+        Receipt.read(path)
+
+
+def test_a_receipt_whose_output_is_gone_is_void(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    assert void_broken(tmp_path, ["packed", "absent"]) == []
+    (tmp_path / "packed/ds/a.h5").unlink()
+    assert void_broken(tmp_path, ["packed"]) == [path]
+    assert not path.exists()
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text(), min_size=1))
+def test_hashes_know_no_order(values: dict[str, str]) -> None:
+    turned = dict(reversed(values.items()))
+    assert merkle(values) == merkle(turned)
+    assert content_hash(values) == content_hash(turned)
+    name = next(iter(values))
+    assert merkle(values) != merkle(values | {name: values[name] + "x"})
