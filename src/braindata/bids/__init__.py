@@ -1,0 +1,1 @@
+"""What knows BIDS names: entities, sidecars, events, the inventory."""

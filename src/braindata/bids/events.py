@@ -1,0 +1,124 @@
+"""Events files: which one belongs to a recording, and what is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from braindata.bids.inheritance import inherited
+from braindata.errors import DataError
+
+# BIDS writes a missing value as n/a; the others are what data sets have instead.
+MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
+# A number whose text says nothing beyond its value: 7, -1.5, 1e-3, but not 007, which is a label.
+_PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")
+
+
+def find_events(root: Path, recording: str) -> str | None:
+    """Return the events file that applies to a recording by the inheritance principle.
+
+    Parameters
+    ----------
+    root : Path
+        The BIDS folder.
+    recording : str
+        Path of the recording below `root`.
+
+    Returns
+    -------
+    str or None
+        Path below `root` of the file that lies nearest to the recording, and among those the one
+        that shares most entities; None when there is none.
+    """
+    return next(iter(inherited(root, recording, "events", ".tsv")), None)
+
+
+def read_events(path: Path) -> pd.DataFrame:
+    """Read an events file.
+
+    Columns whose values are all plain numbers become numbers; all others stay text, so that
+    labels keep their leading zeros. ``n/a`` becomes missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All columns, with `onset` and `duration` as float64 seconds, in file order.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read, is empty, lacks `onset` or `duration`, or has text in them.
+    """
+    try:
+        # utf-8-sig: real data sets have byte-order marks.
+        table = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=str,
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=MISSING,
+            index_col=False,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"the events file cannot be read ({error})",
+            file=path,
+            hint="it must be a table with tabs between the columns, in UTF-8",
+        ) from error
+    absent = [name for name in ("onset", "duration") if name not in table.columns]
+    if absent:
+        raise DataError(
+            f"the events file has no column {' and no column '.join(absent)}",
+            file=path,
+            hint="BIDS requires onset and duration, in seconds; the separator is a tab",
+        )
+    if table.empty:
+        raise DataError(
+            "the events file has a header and no rows",
+            file=path,
+            hint="complete it, or delete it if the recording has no events",
+        )
+    for name in table.columns:
+        if name in ("onset", "duration"):
+            table[name] = _seconds(table[name], name, path)
+        else:
+            table[name] = _typed(table[name])
+    if table["onset"].isna().any():
+        raise DataError(
+            f"the onset is missing in row {int(table['onset'].isna().to_numpy().argmax()) + 2}",
+            file=path,
+            hint="each event needs an onset in seconds",
+        )
+    return table
+
+
+def _seconds(column: pd.Series, name: str, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna() & column.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise DataError(
+            f"{name} in row {row + 2} is {column.iloc[row]!r}, not a number",
+            file=path,
+            hint="onsets and durations are seconds from the start of the recording",
+        )
+    return numbers.astype("float64")
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    given = [str(value).strip() for value in column.dropna()]
+    if not given or not all(_is_plain_number(value) for value in given):
+        return column.astype(object).where(column.notna(), None)
+    numbers = pd.to_numeric(column)
+    return numbers
+
+
+def _is_plain_number(text: str) -> bool:
+    return (
+        any(char.isdigit() for char in text)
+        and text == text.strip()
+        and (_PLAIN_NUMBER.fullmatch(text) is not None)
+    )

@@ -1,0 +1,1 @@
+"""A pinned version of a data set, verified, under `raw/`."""

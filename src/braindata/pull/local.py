@@ -1,0 +1,175 @@
+"""A local BIDS folder, brought under `raw/` and never changed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from braindata.errors import BraindataError, UsageError
+from braindata.files import atomic_path, sha256_file, write_text
+
+# Not part of the raw data set: version control, and what others made from it.
+SKIPPED_FOLDERS = frozenset({"derivatives", "sourcedata"})
+
+
+@dataclass(frozen=True)
+class PulledFile:
+    """One file of a pulled data set: path below its root, size in bytes, sha256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def list_files(source: Path) -> list[str]:
+    """Return the paths of all files of a local data set, relative and sorted.
+
+    Hidden files and folders, `derivatives/` and `sourcedata/` of the top level are left out.
+
+    Raises
+    ------
+    UsageError
+        When the folder is no BIDS data set.
+    """
+    if not (source / "dataset_description.json").is_file():
+        raise UsageError(
+            "this folder is no BIDS data set: it has no dataset_description.json",
+            file=source,
+            hint="give the folder that holds dataset_description.json and the sub-… folders",
+        )
+    found = []
+    for folder, folders, files in os.walk(source, followlinks=True):
+        relative = Path(folder).relative_to(source)
+        at_top = relative == Path()
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not (at_top and name in SKIPPED_FOLDERS)
+        )
+        # .bidsignore is hidden and part of the data set: the validator reads it.
+        found += [
+            (relative / name).as_posix()
+            for name in files
+            if not name.startswith(".") or (at_top and name == ".bidsignore")
+        ]
+    return sorted(found)
+
+
+def listing_hash(source: Path) -> str:
+    """Return a hash over names, sizes and modification times of a local data set.
+
+    Cheap enough to be computed whenever the workflow is planned: a file that is new, changed or
+    gone gives another hash.
+    """
+    digest = hashlib.sha256()
+    for name in list_files(source):
+        path = source / name
+        facts = path.stat() if path.exists() else None
+        size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
+        digest.update(f"{name}\0{size}\0{changed}\n".encode())
+    return digest.hexdigest()
+
+
+def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> list[PulledFile]:
+    """Link or copy a local data set to `target`, and remove from there what it no longer has.
+
+    Parameters
+    ----------
+    source, target : Path
+        The data set, and the folder that becomes its image.
+    mode : {"link", "copy"}
+        Symbolic links, or copies that are verified by their checksum.
+
+    Returns
+    -------
+    list of PulledFile
+        Sorted by path.
+
+    Raises
+    ------
+    BraindataError
+        When a file of the source cannot be read, or changed while it was copied.
+    """
+    pulled = []
+    for name in list_files(source):
+        origin, image = source / name, target / name
+        try:
+            digest = sha256_file(origin)
+            size = origin.stat().st_size
+        except OSError as error:
+            raise BraindataError(
+                f"this file cannot be read ({error.strerror})",
+                file=origin,
+                hint="a link to contents that are not there? fetch them (git annex get, datalad "
+                "get) or remove it",
+            ) from error
+        if mode == "link":
+            _link(origin, image)
+        elif image.is_symlink() or not image.is_file() or sha256_file(image) != digest:
+            _copy(origin, image, digest)
+        pulled.append(PulledFile(name, size, digest))
+    _remove_others(target, {file.path for file in pulled})
+    return pulled
+
+
+def write_manifest(path: Path, files: list[PulledFile]) -> None:
+    """Write path, size and sha256 of each file as a TSV table."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(["path", "size", "sha256"])
+    writer.writerows([file.path, file.size, file.sha256] for file in files)
+    write_text(path, text.getvalue())
+
+
+def read_manifest(path: Path) -> dict[str, PulledFile]:
+    """Read a manifest; keys are the paths.
+
+    Raises
+    ------
+    BraindataError
+        When there is none.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle, delimiter="\t"))
+    except FileNotFoundError as error:
+        raise BraindataError(
+            "the manifest of the pulled data set is missing", file=path, hint="run pull again"
+        ) from error
+    return {row["path"]: PulledFile(row["path"], int(row["size"]), row["sha256"]) for row in rows}
+
+
+def _link(origin: Path, image: Path) -> None:
+    target = origin.resolve()
+    if image.is_symlink() and image.readlink() == target:
+        return
+    image.parent.mkdir(parents=True, exist_ok=True)
+    image.unlink(missing_ok=True)
+    image.symlink_to(target)
+
+
+def _copy(origin: Path, image: Path, digest: str) -> None:
+    with atomic_path(image) as part:
+        shutil.copyfile(origin, part)
+        if sha256_file(part) != digest:
+            raise BraindataError(
+                "this file changed while it was copied", file=origin, hint="run again"
+            )
+
+
+def _remove_others(target: Path, keep: set[str]) -> None:
+    if not target.is_dir():
+        return
+    for folder, _, files in os.walk(target, topdown=False):
+        for name in files:
+            path = Path(folder) / name
+            if path.relative_to(target).as_posix() not in keep:
+                path.unlink()
+        if not any(Path(folder).iterdir()) and Path(folder) != target:
+            Path(folder).rmdir()

@@ -1,0 +1,1 @@
+"""The product: schemas, shards, releases, reading."""

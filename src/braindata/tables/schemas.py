@@ -1,0 +1,194 @@
+"""The schema of every table, as data: each column with its type, unit and description.
+
+Identifiers are strings, so that leading zeros stay. A missing value is null, never a dropped row
+or column.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_STRINGS = pa.list_(pa.field("element", pa.string()))
+
+
+def _column(name: str, kind: pa.DataType, description: str, unit: str | None = None) -> pa.Field:
+    metadata = {"description": description} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, nullable=True, metadata=metadata)
+
+
+def _text(name: str, description: str) -> pa.Field:
+    return _column(name, pa.string(), description)
+
+
+def _number(name: str, description: str, unit: str | None = None) -> pa.Field:
+    return _column(name, pa.float64(), description, unit)
+
+
+def _count(name: str, description: str) -> pa.Field:
+    return _column(name, pa.int64(), description, "1")
+
+
+ENTITIES = [
+    _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
+    _text("session", "Label of the session (BIDS `ses`)."),
+    _text("task", "Label of the task (BIDS `task`)."),
+    _text("acquisition", "Label of the acquisition (BIDS `acq`)."),
+    _text("ceagent", "Label of the contrast agent (BIDS `ce`)."),
+    _text("reconstruction", "Label of the reconstruction (BIDS `rec`)."),
+    _text("direction", "Label of the phase-encoding direction (BIDS `dir`)."),
+    _text("run", "Index of the run (BIDS `run`), as written in the file name."),
+    _text("echo", "Index of the echo (BIDS `echo`), as written in the file name."),
+    _text("part", "Part of a complex image (BIDS `part`)."),
+]
+
+_WHO = [
+    _text("dataset", "Identifier of the data set in the configuration."),
+    _text("recording", "File name of the raw recording without its extension."),
+    _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
+    _text("session", "Label of the session (BIDS `ses`)."),
+    _text("task", "Label of the task (BIDS `task`)."),
+    _text("run", "Index of the run (BIDS `run`), as written in the file name."),
+]
+
+_REGION = [
+    _text("region", "Name of the region, see `regions`."),
+    _text("definition_hash", "Hash of the definition that was used, see `regions`."),
+]
+
+RECORDINGS = pa.schema(
+    [
+        _text("dataset", "Identifier of the data set in the configuration."),
+        _text("dataset_version", "Pinned version; for a local folder the hash of its contents."),
+        _text("recording", "File name of the raw recording without its extension."),
+        _text("modality", "`fmri` or `eeg`."),
+        *ENTITIES,
+        _text("unit", "Subject or subject and session that are preprocessed as one job."),
+        _text("path", "Path of the raw recording below the data set."),
+        _text("sha256", "sha256 of the raw recording."),
+        _text("t1w", "Path of the T1w image it is registered with, below the data set."),
+        _text("events", "Path of its events file below the data set; null when it has none."),
+        _number("tr", "Repetition time.", "s"),
+        _count("n_volumes", "Number of volumes of the raw recording."),
+        _number("sampling_frequency", "Samples per second.", "Hz"),
+        _text("space", "Template space of the preprocessed recording, as BIDS names it."),
+        _text("backend", "What preprocessed it: `native`, `fmriprep` or `derivatives`."),
+        _column(
+            "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
+        ),
+        _text("licence", "Licence of the data set as its description states it."),
+        _text("status", "`used`, `excluded` (by a rule) or `quarantined` (bad data)."),
+        _text("stage", "Stage at which `reason` arose."),
+        _text(
+            "reason", "Why it is excluded or quarantined, or which part of it could not be used."
+        ),
+        _text("hint", "What to do about it."),
+        _column(
+            "validator_errors",
+            _STRINGS,
+            "Errors that the official BIDS validator found in its files; kept, not fatal.",
+        ),
+        _number("fd_mean", "Mean framewise displacement (Power et al. 2012).", "mm"),
+        _number("fd_max", "Largest framewise displacement.", "mm"),
+        _number("tsnr_median", "Median over the brain of the temporal signal-to-noise ratio.", "1"),
+        _number(
+            "registration_dice",
+            "Overlap of the EPI brain mask in template space with the template's mask (Dice).",
+            "1",
+        ),
+    ]
+)
+
+REGIONS = pa.schema(
+    [
+        *_REGION,
+        _text(
+            "level", "Level in the paper's mapping: perception, valuation, execution, integration."
+        ),
+        _column("processes", _STRINGS, "Cognitive processes that the literature ties to it."),
+        _text("kind", "Kind of definition: `spheres`."),
+        _text("space", "Space of the definition's coordinates."),
+        _text("template", "Template on whose grid the sizes below were counted."),
+        _text("definition", "The definition as JSON."),
+        _column("references", _STRINGS, "Publications that tie the region to its processes."),
+        _column("sources", _STRINGS, "Where the coordinates come from, one entry per sphere."),
+        _number("x", "Centre of mass, to the right.", "mm"),
+        _number("y", "Centre of mass, to the front.", "mm"),
+        _number("z", "Centre of mass, upwards.", "mm"),
+        _count("n_voxels", "Voxels on the template grid of the packed recordings."),
+        _number("volume", "Volume on that grid.", "mm^3"),
+    ]
+)
+
+SERIES = pa.schema(
+    [
+        *_WHO,
+        *_REGION,
+        _text("strategy", "Cleaning: `none` (the uncleaned mean) or a confound strategy."),
+        _column(
+            "values",
+            pa.list_(pa.field("element", pa.float32())),
+            "One value per volume, in `unit`; null throughout where coverage is too small.",
+        ),
+        _column(
+            "kept",
+            pa.list_(pa.field("element", pa.bool_())),
+            "Whether each volume is kept by the strategy's scrubbing.",
+        ),
+        _number("start", "Time of the first value from the start of the recording.", "s"),
+        _number("sampling_frequency", "Values per second.", "Hz"),
+        _text("unit", "`a.u.` (image intensity) or `z` (standard deviations)."),
+        _number("coverage", "Share of the region's voxels that hold data in this recording.", "1"),
+        _count("n_voxels", "Voxels that were averaged."),
+    ]
+)
+
+TRIALS = pa.schema(
+    [
+        *_WHO,
+        _count("trial", "Index of the row in the events file, from 0."),
+        *_REGION,
+        _number("onset", "Onset from the start of the recording.", "s"),
+        _number("duration", "Duration.", "s"),
+        _text("trial_type", "The events file's `trial_type`."),
+        _text("response", "The events file's `response`, if there is one."),
+        _number("response_time", "The events file's `response_time`, if there is one.", "s"),
+        _text("stimulus", "Identifier of the stimulus, see `stimuli`."),
+        _text("columns", "All columns of the event's row as one JSON object, types kept."),
+        _number(
+            "estimate",
+            "Height of the modelled response to the trial (Pernet 2014, "
+            "doi:10.3389/fnins.2014.00001); "
+            "null where it cannot be estimated (see `reason`).",
+            "percent of the region's mean signal",
+        ),
+        _number(
+            "estimate_se",
+            "Its standard error, allowing for first-order autocorrelation.",
+            "percent of the region's mean signal",
+        ),
+        _text("model", "How it was estimated: `lss` (least squares separate)."),
+        _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
+        _text("reason", "Why the estimate is null."),
+    ]
+)
+
+STIMULI = pa.schema(
+    [
+        _text("dataset", "Identifier of the data set in the configuration."),
+        _text("stimulus", "Identifier: hash of data set and `stim_file`."),
+        _text("stim_file", "Path as the events file names it, below `stimuli/`."),
+        _text("sha256", "sha256 of the file; null when the data set does not hold it."),
+        _count("n_trials", "Events that show it, over all used recordings."),
+        _text("text", "Its text where the file is text."),
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "recordings": RECORDINGS,
+    "regions": REGIONS,
+    "series": SERIES,
+    "trials": TRIALS,
+    "stimuli": STIMULI,
+}

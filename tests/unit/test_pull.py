@@ -1,0 +1,109 @@
+"""Pulling from a local folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from braindata.errors import BraindataError, UsageError
+from braindata.pull.local import (
+    list_files,
+    listing_hash,
+    pull_local,
+    read_manifest,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "bids"
+    for name in (
+        "dataset_description.json",
+        ".bidsignore",
+        ".git/config",
+        "derivatives/x/a.nii",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/derivatives/kept.txt",
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return root
+
+
+KEPT = [
+    ".bidsignore",
+    "dataset_description.json",
+    "sub-01/anat/sub-01_T1w.nii.gz",
+    "sub-01/derivatives/kept.txt",
+]
+
+
+def state(root: Path) -> dict[str, tuple[int, str]]:
+    return {
+        p.relative_to(root).as_posix(): (p.stat().st_mtime_ns, p.read_text())
+        for p in root.rglob("*")
+        if p.is_file()
+    }
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_the_source_is_imaged_and_never_changed(source: Path, tmp_path: Path, mode: str) -> None:
+    before = state(source)
+    target = tmp_path / "raw"
+    files = pull_local(source, target, mode)  # type: ignore[arg-type]
+    assert [file.path for file in files] == KEPT == list_files(source)
+    for file in files:
+        content = (target / file.path).read_bytes()
+        assert content == file.path.encode()
+        assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert (target / file.path).is_symlink() == (mode == "link")
+    # A file that the source no longer has goes, and so does its folder.
+    (source / "sub-01/anat/sub-01_T1w.nii.gz").unlink()
+    pull_local(source, target, mode)  # type: ignore[arg-type]
+    assert not (target / "sub-01/anat").exists()
+    (source / "sub-01/anat/sub-01_T1w.nii.gz").write_text("sub-01/anat/sub-01_T1w.nii.gz")
+    assert {name: text for name, (_, text) in state(source).items()} == {
+        name: text for name, (_, text) in before.items()
+    }
+
+
+def test_copies_become_links_and_back(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "raw"
+    for mode in ("copy", "link", "copy"):
+        pull_local(source, target, mode)  # type: ignore[arg-type]
+        assert (target / KEPT[0]).is_symlink() == (mode == "link")
+    assert not (source / KEPT[0]).is_symlink()
+
+
+def test_a_change_is_noticed(source: Path) -> None:
+    first = listing_hash(source)
+    assert listing_hash(source) == first
+    (source / "sub-01/func").mkdir()
+    assert listing_hash(source) == first
+    (source / "sub-01/func/a.tsv").write_text("x")
+    second = listing_hash(source)
+    assert second != first
+    os.utime(source / "sub-01/func/a.tsv", ns=(0, 0))
+    assert listing_hash(source) != second
+
+
+def test_what_is_no_data_set_or_not_there_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no dataset_description\.json"):
+        list_files(tmp_path)
+    (source / "sub-01/annexed.nii.gz").symlink_to("../.git/annex/objects/gone")
+    with pytest.raises(BraindataError, match="cannot be read") as caught:
+        pull_local(source, tmp_path / "raw", "link")
+    assert caught.value.file == str(source / "sub-01/annexed.nii.gz")
+    assert "git annex get" in str(caught.value)
+
+
+def test_manifest_round_trip(source: Path, tmp_path: Path) -> None:
+    files = pull_local(source, tmp_path / "raw", "link")
+    path = tmp_path / "a.manifest.tsv"
+    write_manifest(path, files)
+    assert list(read_manifest(path).values()) == files
