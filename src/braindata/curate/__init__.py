@@ -1,0 +1,1 @@
+"""The inventory of recordings: used or excluded, each with its reason."""

@@ -1,0 +1,96 @@
+"""What a BOLD image's header says, held against its sidecar."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from braindata.errors import DataError
+
+# Relative difference above which two repetition times contradict each other.
+TR_TOLERANCE = 0.01
+# Repetition times outside are no BOLD sequence in seconds (ms, or a placeholder).
+TR_RANGE = (0.05, 30.0)
+
+
+@dataclass(frozen=True)
+class BoldHeader:
+    """Number of volumes, and the repetition time in s as the header states it (None if not)."""
+
+    n_volumes: int
+    tr: float | None
+
+
+def read_bold_header(path: Path) -> BoldHeader:
+    """Read the header of a BOLD image; its data are not touched.
+
+    Raises
+    ------
+    DataError
+        When it is no 4D image with a usable affine.
+    """
+    try:
+        image = nib.load(path)
+        header, shape, affine = image.header, image.shape, image.affine
+    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        raise DataError(
+            f"the image cannot be opened ({error})",
+            file=path,
+            hint="is it truncated, or no NIfTI? fetch it again",
+        ) from error
+    if len(shape) != 4 or shape[3] < 2:
+        raise DataError(
+            f"the image has shape {'×'.join(map(str, shape))}; a BOLD run has four dimensions",
+            file=path,
+            hint="a single volume is no run; rename it to _sbref if that is what it is",
+        )
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise DataError(
+            "the affine in its header is singular: voxels have no place in space",
+            file=path,
+            hint="convert the image again from DICOM",
+        )
+    units = header.get_xyzt_units()[1]
+    zoom = float(header.get_zooms()[3])
+    scale = {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
+    return BoldHeader(int(shape[3]), zoom * scale if zoom > 0 else None)
+
+
+def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
+    """Return the repetition time in s, from the sidecar if it has one.
+
+    Raises
+    ------
+    DataError
+        When there is none, it is not plausible, or header and sidecar contradict each other.
+    """
+    stated = metadata.get("RepetitionTime")
+    if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
+        raise DataError(f"RepetitionTime is {stated!r}, not a number of seconds", file=path)
+    tr = header.tr if stated is None else float(stated)
+    if tr is None:
+        raise DataError(
+            "neither the sidecar nor the header states a repetition time",
+            file=path,
+            hint="add RepetitionTime (s) to the sidecar",
+        )
+    if not TR_RANGE[0] <= tr <= TR_RANGE[1]:
+        raise DataError(
+            f"a repetition time of {tr:g} s is not plausible",
+            file=path,
+            hint="RepetitionTime is in seconds; is this milliseconds?",
+        )
+    if header.tr is not None and abs(header.tr - tr) > TR_TOLERANCE * tr:
+        raise DataError(
+            f"the sidecar states a repetition time of {tr:g} s, the header {header.tr:g} s",
+            file=path,
+            hint="find out which one is right and correct the other",
+        )
+    return tr

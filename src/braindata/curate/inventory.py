@@ -1,0 +1,173 @@
+"""The inventory: every recording of a data set, used or not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bids2table
+import pyarrow as pa
+
+from braindata.bids.entities import entity_columns, stem, unit_of
+from braindata.bids.events import find_events, read_events
+from braindata.bids.sidecars import dataset_description, sidecar
+from braindata.curate.header import BoldHeader, check_tr, read_bold_header
+from braindata.curate.parameters import CurateParameters
+from braindata.curate.validator import Verdict
+from braindata.errors import DataError
+from braindata.receipts import Outcome
+from braindata.tables.schemas import RECORDINGS
+
+IMAGE_EXTENSIONS = (".nii.gz", ".nii")
+# More events than this share after the end of the run: another run's file, or milliseconds.
+MAX_SHARE_BEYOND = 0.5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set under `raw/`.
+
+    Attributes
+    ----------
+    dataset, version : str
+        Its identifier and its pinned version.
+    root : Path
+        The BIDS folder.
+    sha256 : mapping of str to str
+        Hash of each of its files by path.
+    """
+
+    dataset: str
+    version: str
+    root: Path
+    sha256: Mapping[str, str]
+
+
+def index_images(root: Path) -> list[str]:
+    """Return the paths of all images of a BIDS folder, sorted, from bids2table's index."""
+    table = bids2table.index_dataset(root)
+    rows = table.select(["path", "ext"]).to_pylist()
+    return sorted(row["path"] for row in rows if row["ext"] in IMAGE_EXTENSIONS)
+
+
+def build_inventory(source: Source, verdict: Verdict, parameters: CurateParameters) -> pa.Table:
+    """List the recordings of a data set with what is known of them before preprocessing.
+
+    Only what makes a recording unusable excludes it; the validator's errors are kept beside it.
+
+    Parameters
+    ----------
+    source : Source
+        The data set.
+    verdict : Verdict
+        What the official validator said.
+    parameters : CurateParameters
+        What the user excludes.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema `RECORDINGS`, one row per functional recording, sorted by name. What later stages
+        find out (`space`, quality) is null.
+    """
+    images = index_images(source.root)
+    licence = dataset_description(source.root).get("License")
+    bolds = [path for path in images if stem(path).endswith("_bold")]
+    t1ws = [path for path in images if stem(path).endswith("_T1w")]
+    sessions: dict[str, set[str | None]] = {}
+    for path in bolds:
+        names = entity_columns(path)
+        sessions.setdefault(names["subject"] or "", set()).add(names["session"])
+    rows = []
+    for path in bolds:
+        names = entity_columns(path)
+        subject = names["subject"] or ""
+        one_job = len(sessions[subject]) == 1
+        row: dict[str, Any] = dict.fromkeys(RECORDINGS.names) | names
+        row |= {
+            "dataset": source.dataset,
+            "dataset_version": source.version,
+            "recording": stem(path),
+            "modality": "fmri",
+            "unit": unit_of(subject, None if one_job else names["session"]),
+            "path": path,
+            "sha256": source.sha256.get(path),
+            "t1w": _choose_t1w(t1ws, subject, names["session"]),
+            "events": find_events(source.root, path),
+            "licence": None if licence is None else str(licence),
+        }
+        beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
+        row["validator_errors"] = verdict.errors_of(path, beside, row["events"], row["t1w"])
+        outcome = _judge(source.root, row, parameters)
+        row["status"] = "used" if outcome.state == "done" else outcome.state
+        if outcome.state != "done":
+            row |= {"stage": "curate", "reason": outcome.reason, "hint": outcome.hint}
+        rows.append(row)
+    rows.sort(key=lambda row: str(row["recording"]))
+    return pa.Table.from_pylist(rows, schema=RECORDINGS)
+
+
+def _choose_t1w(t1ws: list[str], subject: str, session: str | None) -> str | None:
+    """Return the subject's T1w, of the same session where there is one; the first by name."""
+    own = [path for path in t1ws if entity_columns(path)["subject"] == subject]
+    same = [path for path in own if entity_columns(path)["session"] == session]
+    return min(same or own, default=None)
+
+
+def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Outcome:
+    """Complete a row with header and events, and say whether the recording can be used."""
+    by_choice = _excluded_by_choice(row, parameters)
+    if by_choice is not None:
+        return by_choice
+    try:
+        header = read_bold_header(root / row["path"])
+        row["n_volumes"] = header.n_volumes
+        row["tr"] = check_tr(header, sidecar(root, row["path"]), root / row["path"])
+        row["sampling_frequency"] = 1.0 / row["tr"]
+        if row["events"] is not None:
+            _check_events(root / row["events"], header, row["tr"])
+    except DataError as error:
+        return Outcome.quarantine(error)
+    if row["n_volumes"] < parameters.min_volumes:
+        return Outcome(
+            "excluded",
+            f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",
+            "lower curate.min_volumes to use it",
+        )
+    if row["t1w"] is None:
+        return Outcome(
+            "quarantined",
+            "there is no T1w image of this subject",
+            "add sub-…/anat/sub-…_T1w.nii.gz: without it the EPI cannot be normalised",
+        )
+    return Outcome("done")
+
+
+def _excluded_by_choice(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
+    if parameters.tasks and row["task"] not in parameters.tasks:
+        return Outcome(
+            "excluded", f"task {row['task']} is not asked for", "see curate.tasks in the config"
+        )
+    if row["echo"] is not None:
+        return Outcome(
+            "excluded",
+            "it is one echo of a multi-echo run, which is not combined here",
+            "preprocess multi-echo data with fMRIPrep",
+        )
+    if row["part"] not in (None, "mag"):
+        return Outcome("excluded", f"it is the {row['part']} part of a complex image", None)
+    return None
+
+
+def _check_events(path: Path, header: BoldHeader, tr: float) -> None:
+    events = read_events(path)
+    end = header.n_volumes * tr
+    beyond = int((events["onset"] >= end).sum())
+    if beyond > MAX_SHARE_BEYOND * len(events):
+        raise DataError(
+            f"{beyond} of {len(events)} events start after the end of the run at {end:g} s",
+            file=path,
+            hint="are the onsets in milliseconds, or is it another run's events file?",
+        )

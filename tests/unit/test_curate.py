@@ -1,0 +1,224 @@
+"""Curation: the inventory, the validator's verdict, header against sidecar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from braindata.curate.header import BoldHeader, check_tr, read_bold_header
+from braindata.curate.inventory import Source, build_inventory
+from braindata.curate.parameters import CurateParameters
+from braindata.curate.validator import Verdict, describe, validate
+from braindata.errors import DataError
+
+EVENTS = "onset\tduration\ttrial_type\n1\t1\ta\n20\t1\tb\n"
+
+
+def save(path: Path, shape: tuple[int, ...], tr: float = 2.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(np.ones(shape, np.int16), np.diag([3.0, 3.0, 3.0, 1.0]))
+    if len(shape) == 4:
+        image.header.set_zooms((3, 3, 3, tr))
+        image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, path)
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Callable[..., Path]:
+    """Make a data set: one BOLD run and a T1w for each subject named."""
+
+    def make(*subjects: str, sessions: tuple[str, ...] = ()) -> Path:
+        root = tmp_path / "bids"
+        root.mkdir(exist_ok=True)
+        description = {"Name": "x", "BIDSVersion": "1.9.0", "License": "CC0"}
+        (root / "dataset_description.json").write_text(json.dumps(description))
+        for subject in subjects:
+            for session in sessions or ("",):
+                folder = root / f"sub-{subject}" / (f"ses-{session}" if session else "")
+                prefix = f"sub-{subject}" + (f"_ses-{session}" if session else "")
+                save(folder / "anat" / f"{prefix}_T1w.nii.gz", (4, 4, 4))
+                save(folder / "func" / f"{prefix}_task-a_run-01_bold.nii.gz", (4, 4, 4, 60))
+                (folder / "func" / f"{prefix}_task-a_run-01_events.tsv").write_text(EVENTS)
+        (root / "task-a_bold.json").write_text('{"RepetitionTime": 2.0, "TaskName": "a"}')
+        return root
+
+    return make
+
+
+def rows(root: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
+    source = Source("ds", "v1", root, {})
+    table = build_inventory(source, Verdict(), CurateParameters(**parameters))
+    return {row["recording"]: row for row in table.to_pylist()}
+
+
+def test_what_is_in_order_is_used(bids: Callable[..., Path]) -> None:
+    found = rows(bids("01", "02"))
+    assert list(found) == ["sub-01_task-a_run-01_bold", "sub-02_task-a_run-01_bold"]
+    row = found["sub-01_task-a_run-01_bold"]
+    assert row["status"] == "used"
+    assert (row["subject"], row["run"], row["session"]) == ("01", "01", None)
+    assert (row["tr"], row["n_volumes"], row["licence"]) == (2.0, 60, "CC0")
+    assert row["t1w"] == "sub-01/anat/sub-01_T1w.nii.gz"
+    assert row["events"] == "sub-01/func/sub-01_task-a_run-01_events.tsv"
+    assert row["unit"] == "sub-01"
+
+
+def test_several_sessions_are_several_units(bids: Callable[..., Path]) -> None:
+    found = rows(bids("01", sessions=("pre", "post")))
+    assert {row["unit"] for row in found.values()} == {"sub-01_ses-pre", "sub-01_ses-post"}
+    for row in found.values():
+        assert f"ses-{row['session']}" in row["t1w"]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:40])
+
+
+DAMAGE: dict[str, tuple[Callable[[Path, str], object], str, str]] = {
+    "truncated": (
+        lambda root, stem: truncate(root / f"{stem}_bold.nii.gz"),
+        "quarantined",
+        "cannot be opened",
+    ),
+    "three dimensions": (
+        lambda root, stem: save(root / f"{stem}_bold.nii.gz", (4, 4, 4)),
+        "quarantined",
+        "has shape 4×4×4",
+    ),
+    "header against sidecar": (
+        lambda root, stem: save(root / f"{stem}_bold.nii.gz", (4, 4, 4, 60), tr=1.5),
+        "quarantined",
+        "sidecar states a repetition time of 2 s, the header 1.5 s",
+    ),
+    "zero": (
+        lambda root, stem: (root / f"{stem}_bold.json").write_text('{"RepetitionTime": 0}'),
+        "quarantined",
+        "0 s is not plausible",
+    ),
+    "text": (
+        lambda root, stem: (root / f"{stem}_bold.json").write_text('{"RepetitionTime": "2"}'),
+        "quarantined",
+        "not a number of seconds",
+    ),
+    "no JSON": (
+        lambda root, stem: (root / f"{stem}_bold.json").write_text("{"),
+        "quarantined",
+        "run-01_bold.json is no valid JSON object",
+    ),
+    "short": (
+        lambda root, stem: save(root / f"{stem}_bold.nii.gz", (4, 4, 4, 12)),
+        "excluded",
+        "12 volumes, fewer than 50",
+    ),
+    "milliseconds": (
+        lambda root, stem: (root / f"{stem}_events.tsv").write_text(
+            "onset\tduration\n1000\t1\n2000\t1\n"
+        ),
+        "quarantined",
+        "2 of 2 events start after the end of the run at 120 s",
+    ),
+    "text in onset": (
+        lambda root, stem: (root / f"{stem}_events.tsv").write_text("onset\tduration\nx\t1\n"),
+        "quarantined",
+        "not a number",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_leaves_out_one_recording(kind: str, bids: Callable[..., Path]) -> None:
+    damage, status, reason = DAMAGE[kind]
+    root = bids("01", "02")
+    damage(root, "sub-01/func/sub-01_task-a_run-01")
+    found = rows(root)
+    hurt = found["sub-01_task-a_run-01_bold"]
+    assert (hurt["status"], hurt["stage"]) == (status, "curate")
+    assert reason in hurt["reason"]
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+def test_sidecars_are_inherited_in_spite_of_a_byte_order_mark(bids: Callable[..., Path]) -> None:
+    root = bids("01")
+    own = root / "sub-01/func/sub-01_task-a_run-01_bold.json"
+    own.write_text('{"RepetitionTime": 2.005}', encoding="utf-8-sig")
+    assert rows(root)["sub-01_task-a_run-01_bold"]["tr"] == 2.005
+    own.unlink()
+    assert rows(root)["sub-01_task-a_run-01_bold"]["tr"] == 2.0
+
+
+def test_without_t1w_or_events(bids: Callable[..., Path]) -> None:
+    root = bids("01", "02")
+    (root / "sub-01/anat/sub-01_T1w.nii.gz").unlink()
+    (root / "sub-02/func/sub-02_task-a_run-01_events.tsv").unlink()
+    found = rows(root)
+    assert "no T1w" in found["sub-01_task-a_run-01_bold"]["reason"]
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+    assert found["sub-02_task-a_run-01_bold"]["events"] is None
+
+
+def test_tasks_and_echoes_can_be_left_out(bids: Callable[..., Path]) -> None:
+    root = bids("01")
+    save(root / "sub-01/func/sub-01_task-a_run-02_echo-1_bold.nii.gz", (4, 4, 4, 60))
+    save(root / "sub-01/func/sub-01_task-rest_bold.nii.gz", (4, 4, 4, 60))
+    found = rows(root, tasks=("a",))
+    assert {name: row["status"] for name, row in found.items()} == {
+        "sub-01_task-a_run-01_bold": "used",
+        "sub-01_task-a_run-02_echo-1_bold": "excluded",
+        "sub-01_task-rest_bold": "excluded",
+    }
+
+
+def test_milliseconds_in_a_header_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a_bold.nii.gz"
+    image = nib.Nifti1Image(np.zeros((4, 4, 4, 12), np.int16), np.eye(4))
+    image.header.set_zooms((1, 1, 1, 2000))
+    image.header.set_xyzt_units("mm", "msec")
+    nib.save(image, path)
+    assert read_bold_header(path) == BoldHeader(12, 2.0)
+    assert check_tr(BoldHeader(12, 2.0), {}, path) == 2.0
+    with pytest.raises(DataError, match="neither"):
+        check_tr(BoldHeader(12, None), {}, path)
+
+
+def test_an_affine_of_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "a_bold.nii"
+    image = nib.Nifti1Image(np.zeros((4, 4, 4, 12), np.int16), np.eye(4))
+    image.header["sform_code"], image.header["qform_code"] = 1, 0
+    for row in ("srow_x", "srow_y", "srow_z"):
+        image.header[row] = 0
+    image = nib.Nifti1Image(image.dataobj, None, image.header)
+    nib.save(image, path)
+    with pytest.raises(DataError, match="singular"):
+        read_bold_header(path)
+
+
+def test_the_validators_verdict_is_kept(bids: Callable[..., Path]) -> None:
+    root = bids("01")
+    events = root / "sub-01/func/sub-01_task-a_run-01_events.tsv"
+    events.write_text(EVENTS.replace("20\t1\tb", "twenty\t1\tb"))
+    verdict = validate(root)
+    path = "sub-01/func/sub-01_task-a_run-01_events.tsv"
+    assert verdict.version
+    assert any("onset" in error for error in verdict.errors_of(path, None))
+    assert verdict.errors_of("sub-01/anat/sub-01_T1w.nii.gz") == []
+    assert describe(verdict.errors[0]).startswith("/")
+    assert validate(root).to_json() == verdict.to_json()
+
+
+def test_the_real_localizer_is_used_in_spite_of_two_errors(shared_data: Path) -> None:
+    root = shared_data / "fmri-localizer"
+    verdict = validate(root)
+    assert {issue["code"] for issue in verdict.errors} == {
+        "STIMULUS_FILE_MISSING",
+        "TSV_VALUE_INCORRECT_TYPE",
+    }
+    table = build_inventory(Source("localizer", "v", root, {}), verdict, CurateParameters())
+    (row,) = table.to_pylist()
+    assert row["status"] == "used"
+    assert (row["tr"], row["n_volumes"], len(row["validator_errors"])) == (2.0, 156, 2)
