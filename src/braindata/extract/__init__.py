@@ -1,0 +1,1 @@
+"""From packed recordings to the series of a region."""

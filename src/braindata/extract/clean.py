@@ -1,0 +1,128 @@
+"""Cleaning a region's mean with fMRIPrep's confounds.
+
+Cleaning is linear, so the cleaned mean equals the mean of cleaned voxels as long as standardising
+comes last. The strategy is nilearn's `load_confounds_strategy("simple")` (Wang et al. 2024,
+doi:10.1371/journal.pcbi.1011942) followed by `nilearn.signal.clean`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import linalg, signal
+
+from braindata.errors import DataError
+
+MOTION = tuple(
+    f"{parameter}{suffix}"
+    for parameter in ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+    for suffix in ("", "_derivative1", "_power2", "_derivative1_power2")
+)
+TISSUES = ("csf", "white_matter")
+
+
+@dataclass(frozen=True)
+class Regressors:
+    """What is removed from a series.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (n_volumes, n_regressors)
+        The confounds; a missing first value (of a derivative) is replaced by the second.
+    kept : ndarray of bool, shape (n_volumes,)
+        False where fMRIPrep marks a volume as not yet in a steady state.
+    """
+
+    values: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+
+
+def simple_regressors(confounds: pd.DataFrame) -> Regressors:
+    """Select the confounds of nilearn's strategy `simple`.
+
+    Parameters
+    ----------
+    confounds : pandas.DataFrame, shape (n_volumes, n_confounds)
+        Confounds under fMRIPrep's names.
+
+    Returns
+    -------
+    Regressors
+        Cosines, 24 motion parameters (Friston et al. 1996, doi:10.1002/mrm.1910350312), mean CSF
+        and mean white matter.
+
+    Raises
+    ------
+    DataError
+        Naming the confounds that are missing or hold missing values.
+    """
+    wanted = [*MOTION, *TISSUES]
+    missing = [name for name in wanted if name not in confounds.columns]
+    if missing:
+        raise DataError(
+            f"confounds are missing for the strategy `simple`: {', '.join(missing)}",
+            hint="preprocess again with a version that writes them, or set extract.strategies to "
+            "[none]",
+        )
+    # fMRIPrep leaves the cosines out for very short recordings; so does nilearn then.
+    wanted += [name for name in confounds.columns if "cosine" in name]
+    values = confounds[wanted].to_numpy(np.float64, copy=True)
+    if len(values) > 1:
+        values[0] = np.where(np.isnan(values[0]), values[1], values[0])
+    broken = [name for name, column in zip(wanted, values.T, strict=True) if _has_gap(column)]
+    if broken:
+        raise DataError(
+            f"confounds hold missing values after the first volume: {', '.join(broken)}",
+            hint="look at the confounds file of this recording",
+        )
+    unsteady = [name for name in confounds.columns if "non_steady_state" in name]
+    return Regressors(values, kept=(confounds[unsteady] == 0).all(axis=1).to_numpy(bool))
+
+
+def clean(series: NDArray[np.float64], regressors: Regressors) -> NDArray[np.float64]:
+    """Remove linear trend and regressors from a series and standardise it.
+
+    Parameters
+    ----------
+    series : ndarray of float64, shape (n_volumes,)
+        A region's uncleaned mean, in any unit.
+    regressors : Regressors
+        What to remove.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_volumes,)
+        In standard deviations (divisor n - 1); NaN at volumes that are not kept.
+
+    Raises
+    ------
+    DataError
+        When there are not more volumes than regressors: nothing would be left but rounding.
+    """
+    kept = regressors.kept
+    n_removed = regressors.values.shape[1] + 2
+    if int(kept.sum()) <= n_removed:
+        raise DataError(
+            f"{int(kept.sum())} volumes are too few to remove {n_removed} regressors",
+            hint="exclude short recordings with curate.min_volumes, or set extract.strategies to "
+            "[none]",
+        )
+    residual = signal.detrend(series[kept], type="linear")
+    confounds = signal.detrend(regressors.values[kept], axis=0, type="linear")
+    spread = confounds.std(axis=0)
+    confounds /= np.where(spread < np.finfo(np.float64).eps, 1, spread)
+    basis, triangle, _ = linalg.qr(confounds, mode="economic", pivoting=True)
+    # Confounds that are combinations of others must not turn rounding into a regressor.
+    basis = basis[:, np.abs(np.diag(triangle)) > np.finfo(np.float64).eps * 100]
+    residual -= basis @ (basis.T @ residual)
+    deviation = residual.std(ddof=1)
+    cleaned = np.full(len(series), np.nan)
+    cleaned[kept] = residual / (deviation if deviation >= np.finfo(np.float64).eps else 1)
+    return cleaned
+
+
+def _has_gap(column: NDArray[np.float64]) -> bool:
+    return not bool(np.isfinite(column).all())

@@ -1,0 +1,1 @@
+"""The sample store: one file per recording, readable by voxel."""

@@ -1,0 +1,237 @@
+"""Series of a region: means against numpy, outcomes of bad stores, order of rows."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.datasets import load_mni152_gm_template
+from numpy.typing import NDArray
+
+from braindata.errors import BraindataError
+from braindata.extract.clean import MOTION, TISSUES, clean, simple_regressors
+from braindata.extract.parameters import ExtractParameters
+from braindata.extract.series import extract_region
+from braindata.pack.store import Grid, write_store
+from braindata.regions.definition import Region, Sphere, Spheres
+from braindata.tables.keys import RecordingKey
+from braindata.tables.schemas import SERIES
+
+N_VOLUMES = 60
+TR = 2.5
+# Around the left amygdala: grey matter next to white.
+GRID = Grid(
+    shape=(12, 11, 10),
+    affine=np.array([[3.0, 0, 0, -41], [0, 3, 0, -19], [0, 0, 3, -35], [0, 0, 0, 1]]),
+    space="MNI152NLin2009aSym",
+)
+N_GRID = 12 * 11 * 10
+
+
+def amygdala(center: tuple[float, float, float] = (-24.0, -4.0, -20.0)) -> Region:
+    sphere = Sphere(center=center, radius=9, hemisphere="left", source="made for a test")
+    return Region(
+        name="amygdala",
+        level="valuation",
+        processes=("salience",),
+        references=("a publication",),
+        space="MNI152",
+        definition=Spheres(spheres=(sphere,), grey_matter_threshold=0.6),
+    )
+
+
+def region_mask(of: Region) -> NDArray[np.bool_]:
+    """The region's voxels on GRID, by other means: nilearn's map at 1 mm, read at the voxel."""
+    template = load_mni152_gm_template(resolution=1)
+    positions = np.indices(GRID.shape).reshape(3, -1).T @ GRID.affine[:3, :3].T
+    positions = positions + GRID.affine[:3, 3]
+    index = np.rint((positions - template.affine[:3, 3]) / 1.0).astype(int)
+    grey = template.get_fdata()[tuple(index.T)] > of.definition.grey_matter_threshold
+    sphere = of.definition.spheres[0]
+    return grey & (np.linalg.norm(positions - sphere.center, axis=1) <= sphere.radius)
+
+
+def make_confounds(rng: np.random.Generator) -> pd.DataFrame:
+    return pd.DataFrame({name: rng.normal(size=N_VOLUMES) for name in (*MOTION, *TISSUES)})
+
+
+def make_store(
+    folder: Path,
+    name: str,
+    seed: int,
+    *,
+    lost: NDArray[np.bool_] | None = None,
+    confounds: pd.DataFrame | None = None,
+    space: str = GRID.space,
+    broken_voxel: int | None = None,
+    attributes: dict[str, float] | None = None,
+) -> tuple[tuple[RecordingKey, Path], NDArray[np.float32]]:
+    """Write a store of every second voxel, and of all that lie in the region."""
+    rng = np.random.default_rng(seed)
+    samples = (800 + 20 * rng.normal(size=(N_GRID, N_VOLUMES))).astype(np.float32)
+    voxels = np.flatnonzero((np.arange(N_GRID) % 2 == 0) | region_mask(amygdala()))
+    has_data = np.ones(len(voxels), bool)
+    if lost is not None:
+        has_data = ~lost[voxels]
+        samples[lost] = 0
+    if broken_voxel is not None:
+        samples[broken_voxel, 3] = np.nan
+    path = folder / f"{name}.h5"
+    write_store(
+        path,
+        samples[voxels],
+        Grid(GRID.shape, GRID.affine, space),
+        voxels,
+        has_data,
+        TR,
+        make_confounds(rng) if confounds is None else confounds,
+        attributes or {},
+    )
+    return (RecordingKey("ds", name, subject="01", task="rest"), path), samples
+
+
+def test_means_equal_numpy(tmp_path: Path) -> None:
+    store, samples = make_store(tmp_path, "sub-01_task-rest_bold", 0)
+    region, inside = amygdala(), region_mask(amygdala())
+    table, outcomes = extract_region(region, [store], ExtractParameters())
+    assert outcomes["sub-01_task-rest_bold"].state == "done"
+    assert table.schema.equals(SERIES, check_metadata=True)
+    none, simple = table.to_pylist()
+    mean = samples[inside].astype(np.float64).mean(axis=0)
+    assert none["values"] == mean.astype(np.float32).tolist()
+    confounds = make_confounds_of(0)
+    cleaned = clean(mean, simple_regressors(confounds))
+    assert simple["values"] == cleaned.astype(np.float32).tolist()
+    for row, strategy, unit in ((none, "none", "a.u."), (simple, "simple", "z")):
+        assert row["kept"] == [True] * N_VOLUMES
+        facts = {key: row[key] for key in row if key not in ("values", "kept")}
+        assert facts == {
+            "dataset": "ds",
+            "recording": "sub-01_task-rest_bold",
+            "subject": "01",
+            "session": None,
+            "task": "rest",
+            "run": None,
+            "region": "amygdala",
+            "definition_hash": region.definition_hash,
+            "strategy": strategy,
+            "start": 0.0,
+            "sampling_frequency": 0.4,
+            "unit": unit,
+            "coverage": 1.0,
+            "n_voxels": int(inside.sum()),
+        }
+
+
+def make_confounds_of(seed: int) -> pd.DataFrame:
+    """The confounds that `make_store` drew after its samples."""
+    rng = np.random.default_rng(seed)
+    rng.normal(size=(N_GRID, N_VOLUMES))
+    return make_confounds(rng)
+
+
+def test_only_covered_voxels_are_averaged(tmp_path: Path) -> None:
+    region, inside = amygdala(), region_mask(amygdala())
+    lost = np.zeros(N_GRID, bool)
+    lost[np.flatnonzero(inside)[:10]] = True
+    n_left = int(inside.sum()) - 10
+    store, samples = make_store(tmp_path, "a", 1, lost=lost, attributes={"start_time": 1.25})
+    table, _ = extract_region(region, [store], ExtractParameters(strategies=("none",)))
+    (row,) = table.to_pylist()
+    expected = samples[inside & ~lost].astype(np.float64).mean(axis=0)
+    assert row["values"] == expected.astype(np.float32).tolist()
+    assert row["coverage"] == pytest.approx(n_left / inside.sum())
+    assert (row["n_voxels"], row["start"]) == (n_left, 1.25)
+
+
+@pytest.mark.parametrize("min_coverage", [0.0, 0.3])
+def test_series_is_null_where_coverage_is_too_small(tmp_path: Path, min_coverage: float) -> None:
+    lost = region_mask(amygdala())
+    # A fifth remains for the second case, nothing at all for the first.
+    if min_coverage:
+        lost[np.flatnonzero(lost)[::5]] = False
+    store, _ = make_store(tmp_path, "a", 2, lost=lost)
+    parameters = ExtractParameters(min_coverage=min_coverage)
+    table, outcomes = extract_region(amygdala(), [store], parameters)
+    assert outcomes["a"].state == "done"
+    assert table.num_rows == 2
+    for row in table.to_pylist():
+        assert row["values"] is None
+        assert row["kept"] is None
+        assert row["n_voxels"] == 0
+        assert row["coverage"] < max(min_coverage, 0.01)
+
+
+def test_volumes_that_are_not_steady_are_null_in_the_cleaned_series(tmp_path: Path) -> None:
+    confounds = make_confounds(np.random.default_rng(3))
+    confounds["non_steady_state_outlier00"] = np.eye(N_VOLUMES)[0]
+    store, _ = make_store(tmp_path, "a", 3, confounds=confounds)
+    none, simple = extract_region(amygdala(), [store], ExtractParameters())[0].to_pylist()
+    assert None not in none["values"]
+    assert none["kept"] == [True] * N_VOLUMES
+    assert simple["values"].index(None) == 0
+    assert simple["values"].count(None) == 1
+    assert simple["kept"] == [False] + [True] * (N_VOLUMES - 1)
+
+
+def test_bad_recordings_are_quarantined_and_the_others_go_on(tmp_path: Path) -> None:
+    inside = int(np.flatnonzero(region_mask(amygdala()))[0])
+    stores = {
+        "good": make_store(tmp_path, "good", 4)[0],
+        "nan": make_store(tmp_path, "nan", 5, broken_voxel=inside)[0],
+        "native": make_store(tmp_path, "native", 6, space="T1w")[0],
+        "bare": make_store(tmp_path, "bare", 7, confounds=pd.DataFrame(index=range(N_VOLUMES)))[0],
+        "cut": make_store(tmp_path, "cut", 8)[0],
+        "flipped": make_store(tmp_path, "flipped", 9)[0],
+        "gone": (RecordingKey("ds", "gone", "01"), tmp_path / "gone.h5"),
+    }
+    content = stores["cut"][1].read_bytes()
+    stores["cut"][1].write_bytes(content[: len(content) // 2])
+    content = bytearray(stores["flipped"][1].read_bytes())
+    # The samples are by far the largest part and lie at the end.
+    content[-60_000:-50_000] = bytes(10_000)
+    stores["flipped"][1].write_bytes(content)
+    table, outcomes = extract_region(amygdala(), list(stores.values()), ExtractParameters())
+    states = {name: outcome.state for name, outcome in outcomes.items()}
+    assert states == {name: "done" if name == "good" else "quarantined" for name in stores}
+    assert set(table.column("recording").to_pylist()) == {"good"}
+    reasons = {name: outcome.reason or "" for name, outcome in outcomes.items()}
+    assert "NaN" in reasons["nan"]
+    assert "T1w" in reasons["native"]
+    assert "trans_x" in reasons["bare"]
+    assert "sample store" in reasons["cut"]
+    assert "cannot be read" in reasons["flipped"]
+    for name in set(stores) - {"good"}:
+        assert outcomes[name].file == str(stores[name][1])
+
+
+def test_order_of_recordings_does_not_matter(tmp_path: Path) -> None:
+    names = [f"sub-{n:02d}_bold" for n in (10, 2, 1)]
+    stores = [make_store(tmp_path, name, seed)[0] for seed, name in enumerate(names)]
+    table, _ = extract_region(amygdala(), stores, ExtractParameters(strategies=("simple", "none")))
+    rows = [(row["recording"], row["strategy"]) for row in table.to_pylist()]
+    assert rows == sorted(rows)
+    random.Random(0).shuffle(stores)
+    again, outcomes = extract_region(amygdala(), stores, ExtractParameters())
+    assert again.equals(table)
+    assert list(outcomes) == sorted(names)
+
+
+def test_no_recordings_give_an_empty_table() -> None:
+    table, outcomes = extract_region(amygdala(), [], ExtractParameters())
+    assert (table.num_rows, table.schema, outcomes) == (0, SERIES, {})
+
+
+def test_a_region_off_the_grid_stops_the_job(tmp_path: Path) -> None:
+    store, _ = make_store(tmp_path, "a", 0)
+    with pytest.raises(BraindataError, match=r"region amygdala: .* holds no voxel"):
+        extract_region(amygdala((-24.0, 80.0, 20.0)), [store], ExtractParameters())
+
+
+def test_a_recording_given_twice_is_refused(tmp_path: Path) -> None:
+    store, _ = make_store(tmp_path, "a", 0)
+    with pytest.raises(ValueError, match="twice"):
+        extract_region(amygdala(), [store, store], ExtractParameters())

@@ -1,0 +1,145 @@
+"""The sample store: what is written is read, and a damaged file is bad data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from braindata.errors import DataError
+from braindata.pack.store import CHUNK_VOXELS, Grid, open_store, write_store
+
+N_VOXELS = 2 * CHUNK_VOXELS + 77
+N_VOLUMES = 25
+
+
+def contents(seed: int = 0, n_voxels: int = N_VOXELS) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    affine = np.diag([-2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = [90, -126, -72]
+    confounds = pd.DataFrame(rng.normal(size=(N_VOLUMES, 2)), columns=["csf", "csf_derivative1"])
+    confounds.loc[0, "csf_derivative1"] = np.nan
+    return {
+        "samples": rng.normal(size=(n_voxels, N_VOLUMES)).astype(np.float32),
+        "grid": Grid((20, 21, 22), affine, "MNI152NLin2009aSym"),
+        "voxels": np.sort(rng.choice(20 * 21 * 22, n_voxels, replace=False)),
+        "has_data": rng.random(n_voxels) < 0.9,
+        "tr": 0.72,
+        "confounds": confounds,
+        "attributes": {"start_time": 0.36, "source": "sub-Ä_bold.nii.gz", "n_dummy": 2},
+    }
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    written = contents()
+    write_store(tmp_path / "new" / "a.h5", **written)
+    with open_store(tmp_path / "new" / "a.h5") as store:
+        assert store.grid.shape == written["grid"].shape
+        np.testing.assert_array_equal(store.grid.affine, written["grid"].affine)
+        assert store.grid.space == written["grid"].space
+        np.testing.assert_array_equal(store.voxels, written["voxels"])
+        assert store.voxels.dtype == np.int64
+        np.testing.assert_array_equal(store.has_data, written["has_data"])
+        assert store.has_data.dtype == np.bool_
+        assert (store.n_volumes, store.tr) == (N_VOLUMES, 0.72)
+        pd.testing.assert_frame_equal(store.confounds, written["confounds"])
+        assert store.attributes == written["attributes"]
+        samples = store.read_voxels(np.arange(N_VOXELS))
+        np.testing.assert_array_equal(samples, written["samples"])
+        assert samples.dtype == np.float32
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.h5"]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    path = tmp_path_factory.mktemp("store") / "a.h5"
+    written = contents()
+    write_store(path, **written)
+    return path, written["samples"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(positions=st.lists(st.integers(0, N_VOXELS - 1), max_size=60))
+def test_voxels_come_in_the_order_asked_for(
+    stored: tuple[Path, np.ndarray], positions: list[int]
+) -> None:
+    path, samples = stored
+    with open_store(path) as store:
+        got = store.read_voxels(np.array(positions, np.int64))
+    np.testing.assert_array_equal(got, samples[positions].reshape(-1, N_VOLUMES))
+
+
+def test_same_contents_give_same_bytes(tmp_path: Path) -> None:
+    write_store(tmp_path / "a.h5", **contents())
+    write_store(tmp_path / "b.h5", **contents())
+    write_store(tmp_path / "c.h5", **contents(seed=1))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert (tmp_path / "a.h5").read_bytes() != (tmp_path / "c.h5").read_bytes()
+
+
+def test_a_store_smaller_than_a_chunk(tmp_path: Path) -> None:
+    written = contents(n_voxels=3)
+    write_store(tmp_path / "a.h5", **written)
+    with open_store(tmp_path / "a.h5") as store:
+        np.testing.assert_array_equal(
+            store.read_voxels(np.array([2, 0])), written["samples"][[2, 0]]
+        )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_file_is_bad_data(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.h5"
+    write_store(path, **contents())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match="cannot be opened") as raised, open_store(path):
+        pass
+    assert raised.value.file == str(path)
+    assert raised.value.hint
+
+
+def test_a_missing_file_is_bad_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be opened"), open_store(tmp_path / "a.h5"):
+        pass
+
+
+def test_another_hdf5_file_is_bad_data(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["samples"] = np.zeros((3, 4))
+    with pytest.raises(DataError, match="no sample store"), open_store(tmp_path / "a.h5"):
+        pass
+
+
+def test_another_version_is_bad_data(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_store(path, **contents())
+    with h5py.File(path, "r+") as file:
+        header = file.attrs["header"].replace('"format_version": 1', '"format_version": 99')
+        file.attrs["header"] = header
+    with pytest.raises(DataError, match="another version"), open_store(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["samples", "voxels", "has_data", "confounds"])
+def test_a_lost_part_is_bad_data(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.h5"
+    write_store(path, **contents())
+    with h5py.File(path, "r+") as file:
+        del file[name]
+    with pytest.raises(DataError, match="no sample store"), open_store(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["voxels", "has_data", "confounds"])
+def test_refuses_parts_of_different_length(tmp_path: Path, name: str) -> None:
+    written = contents()
+    written[name] = written[name][:-1]
+    with pytest.raises(ValueError, match="differ in length"):
+        write_store(tmp_path / "a.h5", **written)
+    assert not (tmp_path / "a.h5").exists()
