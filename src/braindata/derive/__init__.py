@@ -1,0 +1,1 @@
+"""Trials and what else follows from series and events."""

@@ -1,0 +1,190 @@
+"""The columns of a single-trial design: one regressor per trial, confounds, drifts, constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from nilearn.glm.first_level import hemodynamic_models
+from nilearn.signal import create_cosine_drift
+from numpy.typing import NDArray
+
+from braindata.errors import DataError
+
+Floats = NDArray[np.float64]
+HrfModel = Literal["spm", "glover"]
+ConfoundStrategy = Literal["simple", "motion", "none"]
+
+# nilearn's defaults, so that the columns equal those of its `make_first_level_design_matrix`.
+OVERSAMPLING = 50
+MIN_ONSET = -24.0
+
+_AXES = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+_EXPANSION = ["", "_derivative1", "_power2", "_derivative1_power2"]
+MOTION_24 = [axis + suffix for axis in _AXES for suffix in _EXPANSION]
+CONFOUND_COLUMNS: dict[ConfoundStrategy, list[str]] = {
+    "simple": [*MOTION_24, "white_matter", "csf"],
+    "motion": MOTION_24,
+    "none": [],
+}
+
+
+def frame_times(n_volumes: int, tr: float, slice_time_ref: float, start: float = 0.0) -> Floats:
+    """Return the moment to which each volume is attributed.
+
+    nilearn's default is the start of the volume (`slice_time_ref` 0). Volumes without slice timing
+    correction hold slices from 0 to one TR after their start, so that the middle is the least
+    biased; with correction it is right exactly where the reference is the middle (fMRIPrep).
+
+    Parameters
+    ----------
+    n_volumes : int
+        Number of volumes.
+    tr : float
+        Repetition time in s.
+    slice_time_ref : float
+        0 to 1: the moment within the TR.
+    start : float
+        Start of the first volume in s.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_volumes,)
+        In s from the start of the recording.
+    """
+    times: Floats = start + tr * (np.arange(n_volumes, dtype=np.float64) + slice_time_ref)
+    return times
+
+
+def trial_regressors(
+    onsets: Floats, durations: Floats, times: Floats, hrf_model: HrfModel
+) -> tuple[Floats, Floats]:
+    """Convolve each trial's boxcar with a haemodynamic response function.
+
+    Equal to nilearn's `compute_regressor` for each trial, without its convolution: a boxcar
+    convolved with a kernel is a difference of two values of the kernel's cumulative sum, which is
+    looked up at the volumes only.
+
+    Parameters
+    ----------
+    onsets, durations : ndarray of float64, shape (n_trials,)
+        In s; a duration of 0 is an impulse of one sample of the fine grid, as in nilearn.
+        A trial with a NaN has a regressor of zeros and a height of NaN.
+    times : ndarray of float64, shape (n_volumes,)
+        Frame times in s, evenly spaced.
+    hrf_model : {"spm", "glover"}
+        As nilearn names it.
+
+    Returns
+    -------
+    regressors : ndarray of float64, shape (n_volumes, n_trials)
+        One column per trial.
+    heights : ndarray of float64, shape (n_trials,)
+        Largest value of each trial's full response on the fine grid, within the recording or not.
+    """
+    n_volumes = len(times)
+    spacing = (times[-1] - times[0]) / (n_volumes - 1)
+    last = times[-1] * (1 + 1 / (n_volumes - 1))
+    n_fine = round((last - times[0] - MIN_ONSET) * OVERSAMPLING / spacing + 1)
+    fine = np.linspace(times[0] + MIN_ONSET, last, n_fine)
+
+    hrf = {"spm": hemodynamic_models.spm_hrf, "glover": hemodynamic_models.glover_hrf}[hrf_model]
+    kernel = np.asarray(hrf(spacing, OVERSAMPLING), dtype=np.float64)
+    # cumulative[i] is the sum of the first i samples; before the kernel 0, after it its total.
+    cumulative = np.concatenate([[0.0], np.cumsum(kernel)])
+
+    known = np.isfinite(onsets) & np.isfinite(durations) & (onsets >= fine[0])
+    on = np.searchsorted(fine, np.where(known, onsets, np.inf))
+    off = np.searchsorted(fine, np.where(known, onsets + durations, np.inf))
+    # nilearn closes a boxcar that outlasts the recording at the last sample of the grid.
+    on_grid = np.minimum(on, n_fine - 1)
+    off_grid = np.minimum(off, n_fine - 1)
+    impulse = (off_grid == on_grid) & (off_grid < n_fine - 1)
+    off_grid = np.where(impulse, off_grid + 1, off_grid)
+
+    def response(sample: NDArray[np.intp]) -> Floats:
+        since_on = np.clip(sample[:, None] - on_grid + 1, 0, len(kernel))
+        since_off = np.clip(sample[:, None] - off_grid + 1, 0, len(kernel))
+        difference: Floats = cumulative[since_on] - cumulative[since_off]
+        return difference
+
+    right = np.clip(np.searchsorted(fine, times), 1, n_fine - 1)
+    share = (times - fine[right - 1]) / (fine[right] - fine[right - 1])
+    regressors = (1 - share)[:, None] * response(right - 1) + share[:, None] * response(right)
+    regressors[:, ~known] = 0.0
+
+    step = fine[1] - fine[0]
+    heights = np.full(len(onsets), np.nan)
+    for i in np.flatnonzero(known):
+        # A trial that outlasts the grid has no sample of its end there: count it in steps.
+        inside = off[i] < n_fine
+        n_on = max(1, int(off[i] - on[i]) if inside else int(np.ceil(durations[i] / step)))
+        n_on = min(n_on, len(kernel))
+        padded = np.concatenate([cumulative, np.full(n_on, cumulative[-1])])
+        heights[i] = np.max(padded[n_on:] - padded[:-n_on], initial=cumulative[: n_on + 1].max())
+    return regressors, heights
+
+
+def nuisance_columns(
+    confounds: pd.DataFrame,
+    strategy: ConfoundStrategy,
+    times: Floats,
+    high_pass: float,
+    kept: Sequence[bool] | None = None,
+) -> Floats:
+    """Collect confounds, cosine drifts, scrubbed volumes and the constant.
+
+    Parameters
+    ----------
+    confounds : pandas.DataFrame, shape (n_volumes, any)
+        Under fMRIPrep's names.
+    strategy : {"simple", "motion", "none"}
+        Which of them.
+    times : ndarray of float64, shape (n_volumes,)
+        Frame times in s.
+    high_pass : float
+        Cut-off of the drifts in Hz.
+    kept : sequence of bool, optional
+        False for volumes to leave out: each becomes a column of its own, which is the same as
+        leaving it out and keeps the volumes evenly spaced for the noise model.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_volumes, n_columns)
+        The constant is the last column.
+
+    Raises
+    ------
+    DataError
+        When a confound is missing, of another length, or not a number after the first row.
+    """
+    wanted = CONFOUND_COLUMNS[strategy]
+    hint = "make the confounds again, or set derive.confounds to `none`"
+    missing = [name for name in wanted if name not in confounds.columns]
+    if missing:
+        raise DataError(f"confounds are missing: {', '.join(missing)}", hint=hint)
+    if wanted and len(confounds) != len(times):
+        raise DataError(
+            f"the confounds have {len(confounds)} rows for {len(times)} volumes", hint=hint
+        )
+    try:
+        values = confounds[wanted].to_numpy(np.float64, copy=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a confound is not numeric ({error})", hint=hint) from error
+    if wanted:
+        # The first row has no derivative: as nilearn's `load_confounds`, take the second row's.
+        values[0] = np.where(np.isnan(values[0]), values[1], values[0])
+        broken = [
+            name for name, ok in zip(wanted, np.isfinite(values).all(0), strict=True) if not ok
+        ]
+        if broken:
+            raise DataError(f"confounds are not finite: {', '.join(broken)}", hint=hint)
+    else:
+        values = np.empty((len(times), 0))
+    scrubbed = np.flatnonzero(~np.asarray(kept, bool)) if kept is not None else np.empty(0, int)
+    spikes = np.zeros((len(times), len(scrubbed)))
+    spikes[scrubbed, np.arange(len(scrubbed))] = 1.0
+    drifts = np.asarray(create_cosine_drift(high_pass, times), dtype=np.float64)
+    return np.hstack([values, spikes, drifts])

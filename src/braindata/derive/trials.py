@@ -1,0 +1,300 @@
+"""The `trials` table of one region in one data set."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from braindata.derive.design import frame_times, nuisance_columns, trial_regressors
+from braindata.derive.lss import lss
+from braindata.derive.parameters import DeriveParameters
+from braindata.errors import DataError
+from braindata.receipts import Outcome
+from braindata.tables.keys import RecordingKey, stimulus_id
+from braindata.tables.schemas import TRIALS
+
+Floats = NDArray[np.float64]
+Json = None | bool | int | float | str
+
+# A trial of whose response the volumes sample less than this share of the full height is guessed
+# from its first rise, or from an undershoot.
+MIN_SAMPLED_HEIGHT = 0.05
+# How far the repetition time of the series may be from that of the recording.
+TR_TOLERANCE = 1e-3
+
+# A number as JSON writes it: `01` is not one, so that labels keep their leading zeros.
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class RecordingEvents:
+    """What the trials of one recording are estimated from, besides the series.
+
+    Attributes
+    ----------
+    key : RecordingKey
+        Which recording.
+    events : pandas.DataFrame
+        Its BIDS events: `onset` and `duration` in s, any further columns.
+    confounds : pandas.DataFrame, shape (n_volumes, any)
+        Confounds under fMRIPrep's names.
+    tr : float
+        Repetition time in s.
+    """
+
+    key: RecordingKey
+    events: pd.DataFrame
+    confounds: pd.DataFrame
+    tr: float
+
+
+@dataclass(frozen=True)
+class _Estimates:
+    estimate: list[float | None]
+    standard_error: list[float | None]
+    reasons: list[str | None]
+
+
+def derive_trials(
+    series: pa.Table, recordings: Sequence[RecordingEvents], parameters: DeriveParameters
+) -> tuple[pa.Table, dict[str, Outcome]]:
+    """Estimate the response to each trial of one region, in all recordings of a data set.
+
+    The estimate is the height of the modelled response to the trial, in percent of the region's
+    mean signal: the coefficient of nilearn's regressor times the height of that regressor, so that
+    it depends neither on the sampling of the model nor on its scale (Pernet 2014,
+    doi:10.3389/fnins.2014.00001). The model sees strategy `none` only; volumes that this row does
+    not keep are left out.
+
+    Parameters
+    ----------
+    series : pyarrow.Table
+        Rows of the `series` table, of one region.
+    recordings : sequence of RecordingEvents
+        The recordings with events.
+    parameters : DeriveParameters
+        The model.
+
+    Returns
+    -------
+    trials : pyarrow.Table
+        One row per row of each events file in the order of the file, recordings by name. A trial
+        that cannot be estimated has a null estimate and a reason.
+    outcomes : dict of str to Outcome
+        For each recording; a quarantined one has no rows.
+    """
+    region, definition_hash = _region(series)
+    rows = {row["recording"]: row for row in series.to_pylist() if row["strategy"] == "none"}
+    tables, outcomes = [], {}
+    for recording in sorted(recordings, key=lambda r: r.key.recording):
+        name = recording.key.recording
+        try:
+            row = rows.get(name)
+            if row is None:
+                raise DataError("it has no uncleaned series (strategy `none`)")
+            events = _timed(recording.events)
+            found = _estimate(row, recording, events, parameters)
+            tables.append(_rows(recording, region, definition_hash, events, found, parameters))
+            outcomes[name] = Outcome("done")
+        except DataError as error:
+            outcomes[name] = Outcome.quarantine(error)
+    return pa.concat_tables([TRIALS.empty_table(), *tables]), outcomes
+
+
+def _region(series: pa.Table) -> tuple[str | None, str | None]:
+    names = set(zip(*(series[c].to_pylist() for c in ("region", "definition_hash")), strict=True))
+    if len(names) > 1:
+        raise ValueError(f"series of several regions: {sorted(names)}")
+    return names.pop() if names else (None, None)
+
+
+def _timed(events: pd.DataFrame) -> pd.DataFrame:
+    """Return `onset` and `duration` as numbers in s, NaN where the file has none."""
+    hint = "mend the events file"
+    missing = [name for name in ("onset", "duration") if name not in events.columns]
+    if missing:
+        raise DataError(f"the events have no column {' or '.join(missing)}", hint=hint)
+    timed = {}
+    for name in ("onset", "duration"):
+        values = [_plain(value) for value in events[name]]
+        try:
+            timed[name] = [np.nan if value is None else float(value) for value in values]
+        except ValueError as error:
+            raise DataError(
+                f"an {name} of the events is not a number ({error})", hint=hint
+            ) from error
+    return pd.DataFrame(timed)
+
+
+def _estimate(
+    row: dict[str, object],
+    recording: RecordingEvents,
+    timed: pd.DataFrame,
+    parameters: DeriveParameters,
+) -> _Estimates:
+    values = row["values"]
+    n_trials = len(timed)
+    if not isinstance(values, list) or any(value is None for value in values) or not values:
+        nothing: list[float | None] = [None] * n_trials
+        reason = "the region's series is null: the recording covers too little of it"
+        return _Estimates(nothing, nothing, [reason] * n_trials)
+    percent = _percent(np.array(values, dtype=np.float64))
+    rate = row["sampling_frequency"]
+    if not isinstance(rate, float) or abs(rate * recording.tr - 1) > TR_TOLERANCE:
+        raise DataError(
+            f"the series has {rate} samples per second, the recording a TR of {recording.tr} s",
+            hint="run `extract` again",
+        )
+    start = row["start"] if isinstance(row["start"], float) else 0.0
+    times = frame_times(len(percent), recording.tr, parameters.slice_time_ref, start)
+    kept = row["kept"] if isinstance(row["kept"], list) else None
+    nuisance = nuisance_columns(
+        recording.confounds, parameters.confounds, times, parameters.high_pass, kept
+    )
+    onsets, durations = timed["onset"].to_numpy(), timed["duration"].to_numpy()
+    negative = durations < 0
+    regressors, heights = trial_regressors(
+        onsets, np.where(negative, np.nan, durations), times, parameters.hrf_model
+    )
+    end = start + recording.tr * len(percent)
+    sampled = np.abs(regressors).max(axis=0, initial=0.0)
+    # Too little of the response is seen to estimate it, but it stays among the others' regressor.
+    unseen = ~np.isnan(heights) & (sampled < MIN_SAMPLED_HEIGHT * heights)
+    result = lss(percent, regressors, nuisance)
+    given = [
+        (np.isnan(onsets), "its onset is not known"),
+        (np.isnan(durations), "its duration is not known"),
+        (negative, "its duration is negative"),
+        (onsets >= end, "it starts after the end of the recording"),
+        (np.isnan(heights), "it starts too long before the recording"),
+        (unseen, "the recording ends before its response, or starts after it"),
+    ]
+    reasons = list(result.reasons)
+    for where, reason in reversed(given):
+        for i in np.flatnonzero(where):
+            reasons[i] = reason
+    blank = np.array([reason is not None for reason in reasons], dtype=bool)
+    return _Estimates(
+        _nullable(np.where(blank, np.nan, result.estimate * heights)),
+        _nullable(np.where(blank, np.nan, result.standard_error * heights)),
+        reasons,
+    )
+
+
+def _percent(values: Floats) -> Floats:
+    hint = "run `braindata verify`, or exclude the recording"
+    if not np.isfinite(values).all():
+        raise DataError("the series holds values that are not finite", hint=hint)
+    mean = values.mean()
+    if mean <= values.std():
+        raise DataError(
+            f"the series has a mean of {mean:.3g} and a standard deviation of {values.std():.3g}: "
+            "it is no image intensity, of which a percentage could be taken",
+            hint=hint,
+        )
+    percent: Floats = 100.0 * (values / mean - 1.0)
+    if np.ptp(percent) < 1e-9:
+        raise DataError("the series is constant", hint=hint)
+    return percent
+
+
+def _rows(
+    recording: RecordingEvents,
+    region: str | None,
+    definition_hash: str | None,
+    timed: pd.DataFrame,
+    found: _Estimates,
+    parameters: DeriveParameters,
+) -> pa.Table:
+    key, n_trials = recording.key, len(timed)
+    columns = {str(name): _typed(recording.events[name]) for name in recording.events.columns}
+    nothing: list[Json] = [None] * n_trials
+    stim_files = [_text(value) for value in columns.get("stim_file", nothing)]
+    constant = {
+        "dataset": key.dataset,
+        "recording": key.recording,
+        "subject": key.subject,
+        "session": key.session,
+        "task": key.task,
+        "run": key.run,
+        "region": region,
+        "definition_hash": definition_hash,
+        "model": "lss",
+        "hrf_model": parameters.hrf_model,
+    }
+    values: dict[str, list[Json]] = {name: [value] * n_trials for name, value in constant.items()}
+    values |= {
+        "trial": list(range(n_trials)),
+        "onset": list(_nullable(timed["onset"].to_numpy())),
+        "duration": list(_nullable(timed["duration"].to_numpy())),
+        "trial_type": [_text(value) for value in columns.get("trial_type", nothing)],
+        "response": [_text(value) for value in columns.get("response", nothing)],
+        "response_time": [_float(value) for value in columns.get("response_time", nothing)],
+        "stimulus": [None if f is None else stimulus_id(key.dataset, f) for f in stim_files],
+        "columns": [
+            json.dumps(
+                {name: column[i] for name, column in columns.items()},
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+            for i in range(n_trials)
+        ],
+        "estimate": list(found.estimate),
+        "estimate_se": list(found.standard_error),
+        "reason": list(found.reasons),
+    }
+    return pa.table(
+        {name: pa.array(values[name], TRIALS.field(name).type) for name in TRIALS.names}, TRIALS
+    )
+
+
+def _typed(column: pd.Series) -> list[Json]:
+    """Return the values with their types; a column of texts that are all numbers as numbers."""
+    values = [_plain(value) for value in column]
+    texts = [value for value in values if isinstance(value, str)]
+    present = sum(value is not None for value in values)
+    if texts and len(texts) == present and all(_NUMBER.fullmatch(text) for text in texts):
+        return [json.loads(value) if isinstance(value, str) else value for value in values]
+    return values
+
+
+def _plain(value: object) -> Json:
+    """Return a cell as JSON knows it; `n/a` and NaN are None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text in ("", "n/a") else text
+    if isinstance(value, float):
+        if np.isnan(value):
+            return None
+        return value if np.isfinite(value) else str(value)
+    if isinstance(value, bool | int):
+        return value
+    return str(value)
+
+
+def _text(value: Json) -> str | None:
+    # pandas reads a column of whole numbers with an `n/a` as floats: 1.0 was `1` in the file.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return None if value is None else str(value)
+
+
+def _float(value: Json) -> float | None:
+    if isinstance(value, bool | str) or value is None:
+        return None
+    return float(value)
+
+
+def _nullable(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
