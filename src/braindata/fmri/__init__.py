@@ -1,0 +1,1 @@
+"""Native fMRI preprocessing, written as BIDS derivatives."""

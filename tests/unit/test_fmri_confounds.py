@@ -1,0 +1,171 @@
+"""Confounds against independent formulas, nilearn's basis and nilearn's reader."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.glm.first_level.design_matrix import create_cosine_drift
+from nilearn.interfaces.fmriprep import load_confounds
+
+from braindata.fmri.confounds import (
+    OutlierRule,
+    confounds_table,
+    cosine_basis,
+    count_non_steady,
+    describe,
+    dvars,
+    framewise_displacement,
+)
+from braindata.fmri.outputs import write_confounds, write_json
+
+RULE = OutlierRule()
+
+
+def _motion(n: int = 60) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.cumsum(rng.normal(0, [0.02] * 3 + [0.0003] * 3, (n, 6)), axis=0)
+
+
+def _table(n: int = 60, tr: float = 3.0, non_steady: int = 2) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    signals = {name: rng.normal(1000, 5, n) for name in ("global_signal", "csf", "white_matter")}
+    motion = _motion(n)
+    motion[30:] += [0.5, 0, 0, 0, 0.01, 0]
+    figures = rng.uniform(0.9, 1.1, n)
+    figures[0] = np.nan
+    figures[40] = 1.6
+    return confounds_table(motion, signals, (20 * figures, figures), tr, 128.0, non_steady, RULE)
+
+
+def test_framewise_displacement_equals_powers_sum():
+    motion = _motion()
+    found = framewise_displacement(motion)
+    assert np.isnan(found[0])
+    for t in range(1, len(motion)):
+        expected = sum(abs(motion[t][k] - motion[t - 1][k]) for k in range(3))
+        expected += sum(50.0 * abs(motion[t][k] - motion[t - 1][k]) for k in range(3, 6))
+        assert found[t] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "tr"), [(156, 2.0), (200, 0.72), (490, 1.0), (30, 2.0)])
+def test_cosines_are_fmripreps(n, tr):
+    # nipype's basis has floor(2 n tr / 128) columns of which the last is the constant that
+    # fMRIPrep drops; nilearn's basis has one cosine more.
+    expected = create_cosine_drift(1 / 128.0, np.arange(n) * tr)[:, :-2]
+    np.testing.assert_allclose(cosine_basis(n, tr, 128.0), expected, atol=1e-12)
+
+
+def test_cosines_skip_non_steady_volumes():
+    found = cosine_basis(160, 2.0, 128.0, skip=4)
+    assert (found[:4] == 0).all()
+    np.testing.assert_array_equal(found[4:], cosine_basis(156, 2.0, 128.0))
+
+
+def test_dvars_equals_a_plain_loop():
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 20, (50, 300))
+    for t in range(1, 50):
+        noise[t] += 0.4 * noise[t - 1]
+    stored = (rng.uniform(500, 1500, 300) + noise).round().astype(np.int16)
+    stored[20] += 40
+    stored[:, 7] = 1000  # a voxel that never varies is left out
+    data = stored * (1000.0 / np.median(stored))
+    expected_sd, squares = [], np.zeros(49)
+    for voxel in data.T:
+        ordered = np.sort(voxel)
+        spread = (ordered[int(0.75 * 49)] - ordered[int(0.25 * 49)]) / 1.349
+        if spread == 0:
+            continue
+        centred = voxel - voxel.mean()
+        rho = (centred[1:] @ centred[:-1]) / (centred @ centred)
+        expected_sd.append(np.sqrt(2 * (1 - rho)) * spread)
+        squares += np.diff(voxel) ** 2
+    plain = np.sqrt(squares / len(expected_sd))
+    found, standardised = dvars(stored)
+    np.testing.assert_allclose(found[1:], plain, rtol=1e-9)
+    np.testing.assert_allclose(standardised[1:], plain / np.mean(expected_sd), rtol=1e-9)
+    assert np.isnan([found[0], standardised[0]]).all()
+    assert standardised[1:].argmax() in {19, 20}
+
+
+def test_non_steady_volumes_are_leading_outliers():
+    signal = np.random.default_rng(3).normal(1000, 1, 100)
+    assert count_non_steady(signal) == 0
+    signal[[0, 1, 30]] += [60, 30, 50]
+    assert count_non_steady(signal) == 2
+    assert count_non_steady(np.full(20, 5.0)) == 0
+
+
+def test_table_has_fmripreps_columns_and_gaps():
+    table = _table()
+    assert len([c for c in table if c.startswith(("trans_", "rot_"))]) == 24
+    np.testing.assert_allclose(
+        table["csf_derivative1_power2"][1:], np.diff(table["csf"]) ** 2, rtol=1e-12
+    )
+    missing = set(table.columns[table.isna().any()])
+    assert {c for c in table if "derivative1" in c} <= missing
+    assert missing - {c for c in table if "derivative1" in c} == {
+        "dvars",
+        "std_dvars",
+        "framewise_displacement",
+    }
+    assert not table[1:].isna().any(axis=None)
+    spikes = {c: int(table[c].argmax()) for c in table if "outlier" in c}
+    assert spikes == {
+        "non_steady_state_outlier00": 0,
+        "non_steady_state_outlier01": 1,
+        "motion_outlier00": 30,
+        "motion_outlier01": 40,
+    }
+    assert all(table[c].sum() == 1 for c in spikes)
+
+
+def test_every_column_is_described():
+    table = _table()
+    described = describe(list(table.columns), 128.0, RULE)
+    assert list(described) == list(table.columns)
+    assert described["rot_x"]["Units"] == "rad"
+    assert described["trans_y_derivative1"]["Units"] == "mm"
+    assert "Units" not in described["trans_y_power2"]
+
+
+def test_nilearn_reads_them_beside_the_image(tmp_path):
+    table = _table()
+    stem = "sub-01_ses-a_task-rest_run-02"
+    write_confounds(tmp_path / f"{stem}_desc-confounds_timeseries.tsv", table)
+    write_json(
+        tmp_path / f"{stem}_desc-confounds_timeseries.json",
+        dict(describe(list(table.columns), 128.0, RULE)),
+    )
+    bold = tmp_path / f"{stem}_space-MNI152NLin2009aSym_res-2_desc-preproc_bold.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 60), np.int16), np.eye(4)), bold)
+    found, kept = load_confounds(
+        str(bold), strategy=("motion", "high_pass", "wm_csf"), motion="basic", wm_csf="basic"
+    )
+    assert sorted(found) == [
+        "cosine00",
+        "csf",
+        *[f"rot_{a}" for a in "xyz"],
+        *[f"trans_{a}" for a in "xyz"],
+        "white_matter",
+    ]
+    # nilearn centres them over the volumes that it keeps.
+    centred = table["trans_x"] - table["trans_x"][2:].mean()
+    np.testing.assert_allclose(found["trans_x"], centred, atol=1e-8)
+    assert kept.tolist() == list(range(2, 60))
+    _, kept = load_confounds(str(bold), strategy=("motion", "scrub"), scrub=0)
+    assert set(range(60)) - set(kept.tolist()) == {0, 1, 30, 40}
+
+
+def test_files_are_plain_bids(tmp_path):
+    path = write_confounds(tmp_path / "x.tsv", _table())
+    lines = path.read_bytes().split(b"\n")
+    assert b"\r" not in path.read_bytes()
+    assert b"n/a" in lines[1]
+    assert b"n/a" not in lines[2]
+    body = {"b": 1, "a": "ä"}
+    assert json.loads(write_json(tmp_path / "x.json", body).read_text(encoding="utf-8")) == body
