@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import linalg, signal
+from scipy import linalg
 
 from braindata.errors import DataError
 
@@ -110,8 +110,8 @@ def clean(series: NDArray[np.float64], regressors: Regressors) -> NDArray[np.flo
             hint="exclude short recordings with curate.min_volumes, or set extract.strategies to "
             "[none]",
         )
-    residual = signal.detrend(series[kept], type="linear")
-    confounds = signal.detrend(regressors.values[kept], axis=0, type="linear")
+    residual = _detrend(series[kept])
+    confounds = _detrend(regressors.values[kept])
     spread = confounds.std(axis=0)
     confounds /= np.where(spread < np.finfo(np.float64).eps, 1, spread)
     basis, triangle, _ = linalg.qr(confounds, mode="economic", pivoting=True)
@@ -122,6 +122,17 @@ def clean(series: NDArray[np.float64], regressors: Regressors) -> NDArray[np.flo
     cleaned = np.full(len(series), np.nan)
     cleaned[kept] = residual / (deviation if deviation >= np.finfo(np.float64).eps else 1)
     return cleaned
+
+
+def _detrend(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Remove mean and linear trend along the first axis.
+
+    As `scipy.signal.detrend` does, whose import alone takes longer than a region's extraction.
+    """
+    line = np.column_stack([np.ones(len(values)), np.linspace(-1, 1, len(values))])
+    basis, _ = np.linalg.qr(line)
+    detrended: NDArray[np.float64] = values - basis @ (basis.T @ values)
+    return detrended
 
 
 def _has_gap(column: NDArray[np.float64]) -> bool:
