@@ -1,0 +1,89 @@
+# One plan per parse; paths, parameters and inputs come from it.
+
+# One thread of linear algebra per job: more make it slower. And the commands of this interpreter's
+# environment come first, whether or not it is activated.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+try:
+    PLAN = Plan(
+        config,
+        [Path("config/config.yaml"), *workflow.overwrite_configfiles],
+        home=Path(workflow.basedir),
+    )
+    if workflow.is_main_process:
+        # Stores are known only after curation, so Snakemake watches receipts: one that names a
+        # store which is gone is void, and its job runs again.
+        void_broken(PLAN.layout.output, ["packed"])
+except BraindataError as error:
+    raise WorkflowError(str(error)) from None
+
+
+onstart:
+    # Held until this process ends, by whatever means.
+    try:
+        lock(PLAN.layout.output)
+    except BraindataError as error:
+        raise WorkflowError(str(error)) from None
+
+
+OUT = PLAN.layout.output
+if OUT.is_relative_to(Path.cwd()):
+    OUT = OUT.relative_to(Path.cwd())
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
+    region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+
+
+def curated(dataset):
+    """Wait until a data set is curated: only then its units are known."""
+    checkpoints.curate.get(dataset=dataset)
+
+
+def unit_receipts(folder, dataset):
+    curated(dataset)
+    return expand(
+        f"{OUT}/{folder}/{dataset}/{{unit}}.receipt.json", unit=PLAN.units(dataset)
+    )
+
+
+def packed_units(wildcards):
+    return unit_receipts("packed", wildcards.dataset)
+
+
+def shards():
+    return expand(
+        [
+            f"{OUT}/series/{{dataset}}/{{region}}.parquet",
+            f"{OUT}/series/{{dataset}}/{{region}}.receipt.json",
+            f"{OUT}/derived/{{dataset}}/trials/{{region}}.parquet",
+            f"{OUT}/derived/{{dataset}}/trials/{{region}}.receipt.json",
+        ],
+        dataset=PLAN.datasets,
+        region=list(PLAN.regions),
+    )
+
+
+def all_receipts(wildcards):
+    """Every receipt and shard that a release rests on."""
+    units = [
+        receipt
+        for dataset in PLAN.datasets
+        for folder in ("derivatives", "packed")
+        for receipt in unit_receipts(folder, dataset)
+    ]
+    return units + shards()
+
+
+def everything(wildcards):
+    """What must be there in the end: all intermediates too, or a deleted one would go unnoticed."""
+    ends = [f"{OUT}/tables/publish.receipt.json", f"{OUT}/report/index.html"]
+    for dataset in PLAN.datasets:
+        ends += [
+            f"{OUT}/raw/{dataset}.receipt.json",
+            f"{OUT}/curated/{dataset}.receipt.json",
+        ]
+    return ends + all_receipts(wildcards)

@@ -1,0 +1,23 @@
+checkpoint curate:
+    input:
+        f"{OUT}/raw/{{dataset}}.receipt.json",
+    output:
+        receipt=update(f"{OUT}/curated/{{dataset}}.receipt.json"),
+        inventory=update(f"{OUT}/curated/{{dataset}}.parquet"),
+        validation=update(f"{OUT}/curated/{{dataset}}.validation.json"),
+    log:
+        f"{OUT}/logs/curate/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/curate/{{dataset}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        parameters=PLAN.parameters("curate"),
+        step_version=PLAN.step_version("curate"),
+    shell:
+        "braindata curate --output {OUT:q} --dataset {wildcards.dataset}"
+        " --parameters {params.parameters:q} > {log:q} 2>&1"

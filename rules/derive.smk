@@ -1,0 +1,22 @@
+rule derive:
+    input:
+        f"{OUT}/series/{{dataset}}/{{region}}.receipt.json",
+    output:
+        shard=update(f"{OUT}/derived/{{dataset}}/trials/{{region}}.parquet"),
+        receipt=update(f"{OUT}/derived/{{dataset}}/trials/{{region}}.receipt.json"),
+    log:
+        f"{OUT}/logs/derive/{{dataset}}/{{region}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/derive/{{dataset}}/{{region}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        parameters=PLAN.parameters("derive"),
+        step_version=PLAN.step_version("derive"),
+    shell:
+        "braindata derive --output {OUT:q} --dataset {wildcards.dataset}"
+        " --region {wildcards.region} --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -1,0 +1,22 @@
+rule extract:
+    input:
+        packed_units,
+    output:
+        shard=update(f"{OUT}/series/{{dataset}}/{{region}}.parquet"),
+        receipt=update(f"{OUT}/series/{{dataset}}/{{region}}.receipt.json"),
+    log:
+        f"{OUT}/logs/extract/{{dataset}}/{{region}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/extract/{{dataset}}/{{region}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        parameters=lambda wildcards: PLAN.parameters("extract", wildcards.region),
+        step_version=PLAN.step_version("extract"),
+    shell:
+        "braindata extract --output {OUT:q} --dataset {wildcards.dataset}"
+        " --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -1,0 +1,20 @@
+rule pack:
+    input:
+        f"{OUT}/derivatives/{{dataset}}/{{unit}}.receipt.json",
+    output:
+        receipt=update(f"{OUT}/packed/{{dataset}}/{{unit}}.receipt.json"),
+    log:
+        f"{OUT}/logs/pack/{{dataset}}/{{unit}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/pack/{{dataset}}/{{unit}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        step_version=PLAN.step_version("pack"),
+    shell:
+        "braindata pack --output {OUT:q} --dataset {wildcards.dataset}"
+        " --unit {wildcards.unit} > {log:q} 2>&1"

@@ -1,0 +1,20 @@
+rule publish:
+    input:
+        all_receipts,
+    output:
+        receipt=update(f"{OUT}/tables/publish.receipt.json"),
+    log:
+        f"{OUT}/logs/publish.log",
+    benchmark:
+        f"{OUT}/benchmarks/publish.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        parameters=PLAN.parameters("publish"),
+        step_version=PLAN.step_version("publish"),
+    shell:
+        "braindata publish --output {OUT:q} --parameters {params.parameters:q} > {log:q} 2>&1"

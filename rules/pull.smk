@@ -1,0 +1,22 @@
+rule pull:
+    output:
+        receipt=update(f"{OUT}/raw/{{dataset}}.receipt.json"),
+        manifest=update(f"{OUT}/raw/{{dataset}}.manifest.tsv"),
+    log:
+        f"{OUT}/logs/pull/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/pull/{{dataset}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=240,
+    params:
+        parameters=PLAN.parameters("pull"),
+        source=lambda wildcards: PLAN.source(wildcards.dataset),
+        source_state=lambda wildcards: PLAN.source_state(wildcards.dataset),
+        step_version=PLAN.step_version("pull"),
+    shell:
+        "braindata pull --output {OUT:q} --dataset {wildcards.dataset} --source {params.source:q}"
+        " --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -1,0 +1,20 @@
+rule report:
+    input:
+        f"{OUT}/tables/publish.receipt.json",
+    output:
+        page=update(f"{OUT}/report/index.html"),
+        receipt=update(f"{OUT}/report/report.receipt.json"),
+    log:
+        f"{OUT}/logs/report.log",
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        step_version=PLAN.step_version("report"),
+    shell:
+        "braindata report --output {OUT:q} > {log:q} 2>&1"

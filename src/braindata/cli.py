@@ -1,0 +1,233 @@
+"""The command line: one sub-command per stage, and those that people use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from pydantic import BaseModel, ValidationError
+
+from braindata.errors import EXIT_DONE, EXIT_FAILED, BraindataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What a command needs is imported when it runs: `braindata --help` answers at once.
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_OUTPUT = click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The output folder.",
+)
+_DATASET = click.option("--dataset", required=True, help="Identifier of the data set.")
+_UNIT = click.option("--unit", required=True, help="sub-<label> or sub-<label>_ses-<label>.")
+_PARAMETERS = click.option(
+    "--parameters", default="{}", help="The stage's parameters as JSON; the rest are defaults."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="braindata")
+@click.option("--debug", is_flag=True, help="Show where in the code an error arose.")
+def cli(debug: bool) -> None:
+    """Versioned tables of what each brain region did, trial by trial.
+
+    The whole chain is run by Snakemake:
+
+        snakemake --cores all --configfile my.yaml
+
+    The stages below are what its rules call.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@click.option("--source", required=True, type=click.Path(path_type=Path), help="A BIDS folder.")
+@_PARAMETERS
+def pull(output: Path, dataset: str, source: Path, parameters: str) -> None:
+    """Bring a data set under raw/, with a manifest."""
+    from braindata.pull.parameters import PullParameters
+    from braindata.stages import pull as stage
+
+    stage.run(_layout(output), dataset, source.resolve(), _parse(PullParameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@_PARAMETERS
+def curate(output: Path, dataset: str, parameters: str) -> None:
+    """Make the inventory: which recordings are used, and why the others are not."""
+    from braindata.curate.parameters import CurateParameters
+    from braindata.stages import curate as stage
+
+    stage.run(_layout(output), dataset, _parse(CurateParameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@_UNIT
+@_PARAMETERS
+def preprocess(output: Path, dataset: str, unit: str, parameters: str) -> None:
+    """Preprocess the recordings of a subject, or of one session, as BIDS derivatives."""
+    from braindata.fmri.parameters import NativeParameters
+    from braindata.stages import preprocess as stage
+
+    stage.run(_layout(output), dataset, unit, _parse(NativeParameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@_UNIT
+def pack(output: Path, dataset: str, unit: str) -> None:
+    """Write one sample store per preprocessed recording."""
+    from braindata.stages import pack as stage
+
+    stage.run(_layout(output), dataset, unit)
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@_PARAMETERS
+def extract(output: Path, dataset: str, parameters: str) -> None:
+    """Extract the series of one region from all recordings of a data set."""
+    from braindata.stages import extract as stage
+
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+@_DATASET
+@click.option("--region", required=True, help="The region as <name>-<hash>.")
+@_PARAMETERS
+def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
+    """Estimate the single-trial responses of one region."""
+    from braindata.derive.parameters import DeriveParameters
+    from braindata.stages import derive as stage
+
+    stage.run(_layout(output), dataset, region, _parse(DeriveParameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+@_PARAMETERS
+def publish(output: Path, parameters: str) -> None:
+    """Make a release of the tables, if anything changed."""
+    from braindata.stages import publish as stage
+
+    stage.run(_layout(output), _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
+def report(output: Path) -> None:
+    """Write the report of the newest release."""
+    from braindata.stages import report as stage
+
+    stage.run(_layout(output))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--subjects", type=click.IntRange(1, 99), default=3, show_default=True)
+def phantom(folder: Path, truth: Path, seed: int, subjects: int) -> None:
+    """Write a small BIDS data set whose truth is known, and the truth to another folder."""
+    from braindata.phantom.generate import generate
+    from braindata.phantom.parameters import PhantomParameters
+
+    generate(folder, truth, PhantomParameters(seed=seed, n_subjects=subjects))
+
+
+@cli.command()
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
+def recovery(output: Path, truth: Path) -> None:
+    """Print how well the tables recover a phantom's truth."""
+    from braindata.phantom.score import score
+    from braindata.tables.reading import open_tables
+
+    table = score(open_tables(output)["trials"].to_pandas(), truth)
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@cli.command()
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+def tables(output: Path) -> None:
+    """List the tables of an output folder, its releases and their sizes."""
+    from braindata.tables.reading import describe
+
+    click.echo(describe(output))
+
+
+@cli.command()
+@click.option("--markdown", is_flag=True, help="As a table for people (docs/configuration.md).")
+def schema(markdown: bool) -> None:
+    """Print what a configuration may hold, as JSON schema (config/schema.json)."""
+    from braindata.config import config_schema
+    from braindata.config_reference import config_reference
+
+    click.echo(config_reference() if markdown else config_schema(), nl=False)
+
+
+def main() -> None:
+    """Run the command line and exit with the code that the outcome has."""
+    debug = "--debug" in sys.argv
+    sys.exit(_guarded(lambda: cli.main(standalone_mode=False), debug))
+
+
+def _guarded(command: Callable[[], object], debug: bool) -> int:
+    try:
+        command()
+    except BraindataError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        return EXIT_FAILED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OSError as error:
+        if debug:
+            raise
+        # A full disk or a folder without permission: the name of the file says it all.
+        click.echo(f"error: {error}", err=True)
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _layout(output: Path) -> Any:
+    from braindata.layout import Layout
+
+    return Layout(output.resolve())
+
+
+def _parse(model: type[Model], text: str) -> Model:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'JSON'}: {item['msg']}" for item in error.errors()
+        )
+        raise UsageError(f"--parameters: {details}") from error
+
+
+if __name__ == "__main__":
+    main()

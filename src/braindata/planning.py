@@ -1,0 +1,143 @@
+"""What the Snakefile needs to know when it plans: parameters, regions, units, the lock.
+
+Everything here is read at parse time, so it imports no numerical library.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from braindata.config import Config, load_config, load_regions
+from braindata.errors import BraindataError
+from braindata.layout import Layout
+from braindata.pull.local import listing_hash
+from braindata.receipts import Receipt
+from braindata.regions.definition import Region
+from braindata.stages import STEP_VERSION
+
+
+class Plan:
+    """One configuration, ready to be turned into jobs.
+
+    Parameters
+    ----------
+    values : mapping
+        The merged configuration.
+    files : sequence of Path
+        The files it was merged from; one that is not there states nothing.
+    home : Path, optional
+        Where the Snakefile lies.
+
+    Attributes
+    ----------
+    config : Config
+        The validated configuration.
+    layout : Layout
+        Where everything lies.
+    regions : dict of str to Region
+        Regions by ``name-hash``, sorted by name.
+    """
+
+    def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
+        self.config: Config
+        self.config, output = load_config(values, [f for f in files if f.is_file()], home)
+        self.layout = Layout(output)
+        self.regions: dict[str, Region] = {r.key: r for r in load_regions(self.config.regions)}
+        self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
+
+    @property
+    def datasets(self) -> list[str]:
+        """Identifiers of the data sets, in the order of the configuration."""
+        return list(self._datasets)
+
+    def source(self, dataset: str) -> str:
+        """Return the folder of a data set."""
+        return self._datasets[dataset].source
+
+    def source_state(self, dataset: str) -> str:
+        """Return a hash that changes when a file of the source does."""
+        return listing_hash(Path(self.source(dataset)))
+
+    def parameters(self, stage: str, region: str | None = None) -> str:
+        """Return the parameters of a stage's job as JSON: what the command is given.
+
+        They are a rule's `params`, together with `STEP_VERSION`: when they change, Snakemake runs
+        the rule again, and nothing else of the configuration makes it do so.
+        """
+        match stage:
+            case "pull":
+                return _json(self.config.pull)
+            case "curate":
+                return _json(self.config.curate)
+            case "preprocess":
+                return _json(self.config.preprocess.fmri)
+            case "extract" if region is not None:
+                return _json({"region": self.regions[region], "extract": self.config.extract})
+            case "derive":
+                return _json(self.config.derive)
+            case "publish":
+                return _json({"datasets": self.datasets, "regions": list(self.regions)})
+            case _:
+                raise ValueError(f"stage {stage} has no parameters")
+
+    def step_version(self, stage: str) -> int:
+        """Return the stage's `STEP_VERSION`."""
+        return STEP_VERSION[stage]
+
+    @functools.cache  # noqa: B019 -- one plan lives as long as its process
+    def units(self, dataset: str) -> list[str]:
+        """Return the units of a curated data set: the one file that is read while planning."""
+        receipt = Receipt.read(self.layout.receipt("curated", dataset))
+        return sorted(receipt.notes["units"])
+
+    def unit_receipts(self, folder: str, dataset: str) -> list[Path]:
+        """Return the receipts of a per-unit stage for a curated data set."""
+        return [self.layout.receipt(folder, dataset, unit) for unit in self.units(dataset)]
+
+
+def lock(output: Path) -> int:
+    """Hold the output folder until this process ends, however it ends.
+
+    A kernel lock, because it dies with its process: nothing has to be unlocked after a kill.
+
+    Returns
+    -------
+    int
+        The file descriptor that holds the lock.
+
+    Raises
+    ------
+    BraindataError
+        When another process holds it.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise BraindataError(
+            f"another Snakemake (process {holder}) is working on this output folder",
+            file=output,
+            hint="wait until it is done, or stop it",
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def _json(value: BaseModel | dict[str, Any]) -> str:
+    def plain(inner: object) -> Any:
+        return inner.model_dump(mode="json") if isinstance(inner, BaseModel) else inner
+
+    body = {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else plain(value)
+    return json.dumps(body, sort_keys=True)

@@ -1,0 +1,13 @@
+"""The stages as jobs: receipt, inputs, outputs. Compute lies in the packages they call."""
+
+# Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
+STEP_VERSION = {
+    "pull": 1,
+    "curate": 1,
+    "preprocess": 1,
+    "pack": 1,
+    "extract": 1,
+    "derive": 1,
+    "publish": 1,
+    "report": 1,
+}

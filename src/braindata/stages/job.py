@@ -1,0 +1,138 @@
+"""What every stage's job has in common: compare with the receipt, work, write the receipt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from braindata.layout import Layout
+from braindata.receipts import (
+    SUFFIX,
+    Outcome,
+    Receipt,
+    hash_outputs,
+    library_versions,
+    merkle,
+    up_to_date,
+)
+from braindata.stages import STEP_VERSION
+
+log = logging.getLogger("braindata")
+
+
+@dataclass
+class Result:
+    """What a job made: its files, the outcome of each recording, and notes for later stages."""
+
+    outputs: list[Path]
+    recordings: dict[str, Outcome] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def run_job(
+    layout: Layout,
+    stage: str,
+    job: str,
+    receipt: Path,
+    *,
+    parameters: BaseModel | dict[str, Any],
+    inputs: dict[str, str],
+    libraries: tuple[str, ...],
+    work: Callable[[], Result],
+) -> bool:
+    """Do `work` unless the receipt says that it is done, and write the receipt.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    stage, job : str
+        The stage, and which of its jobs.
+    receipt : Path
+        Where the receipt lies.
+    parameters : BaseModel or dict
+        What changes the result.
+    inputs : dict of str to str
+        Name and content hash of each input.
+    libraries : tuple of str
+        Distributions that touch the numbers.
+    work : callable
+        Makes the outputs.
+
+    Returns
+    -------
+    bool
+        Whether anything was done.
+    """
+    chosen = parameters if isinstance(parameters, dict) else parameters.model_dump(mode="json")
+    planned = Receipt(stage, job, STEP_VERSION[stage], chosen, inputs)
+    if up_to_date(planned, receipt, layout.output):
+        log.info("%s %s: up to date", stage, job)
+        return False
+    result = work()
+    planned.outputs = hash_outputs(result.outputs, layout.output)
+    planned.recordings = {
+        name: _portable(outcome, layout) for name, outcome in result.recordings.items()
+    }
+    planned.notes = result.notes
+    planned.versions = library_versions(*libraries)
+    planned.write(receipt)
+    for name in planned.with_state("quarantined"):
+        outcome = planned.recordings[name]
+        where = f" ({outcome.file})" if outcome.file else ""
+        log.warning("%s: quarantined: %s%s; hint: %s", name, outcome.reason, where, outcome.hint)
+    log.info("%s %s: done, %d files", stage, job, len(planned.outputs))
+    return True
+
+
+def _portable(outcome: Outcome, layout: Layout) -> Outcome:
+    """Name the file at fault relative to the output folder: a receipt holds no machine's paths."""
+    if outcome.file is None or not Path(outcome.file).is_relative_to(layout.output):
+        return outcome
+    return replace(outcome, file=Path(outcome.file).relative_to(layout.output).as_posix())
+
+
+def read_inventory(layout: Layout, dataset: str) -> list[dict[str, Any]]:
+    """Return the rows of a data set's inventory.
+
+    Raises
+    ------
+    BraindataError
+        When the data set is not curated yet.
+    """
+    Receipt.read(layout.receipt("curated", dataset))
+    rows: list[dict[str, Any]] = pq.read_table(layout.inventory(dataset)).to_pylist()
+    return rows
+
+
+def used(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of an inventory whose recordings are used."""
+    return [row for row in rows if row["status"] == "used"]
+
+
+def unit_receipts(layout: Layout, folder: str, dataset: str) -> dict[str, Receipt]:
+    """Return the receipts of a per-unit stage for all units of a data set, by unit.
+
+    Raises
+    ------
+    BraindataError
+        When one is missing.
+    """
+    units = sorted({row["unit"] for row in used(read_inventory(layout, dataset))})
+    return {unit: Receipt.read(layout.receipt(folder, dataset, unit)) for unit in units}
+
+
+def receipts_hash(receipts: dict[str, Receipt]) -> str:
+    """Return one hash over what the jobs of several receipts made."""
+    return merkle({name: merkle(receipt.outputs) for name, receipt in receipts.items()})
+
+
+def receipt_beside(path: Path) -> Path:
+    """Return the path of the receipt of a job with one shard: it lies beside it."""
+    return path.with_name(path.name.removesuffix(".parquet") + SUFFIX)

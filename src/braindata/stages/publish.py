@@ -1,0 +1,213 @@
+"""`publish`: shards and receipts → one release of the tables."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from braindata.bids.events import read_events
+from braindata.errors import DataError
+from braindata.layout import Layout
+from braindata.pull.local import read_manifest
+from braindata.receipts import Outcome, Receipt, merkle
+from braindata.stages.job import (
+    Result,
+    log,
+    read_inventory,
+    receipt_beside,
+    run_job,
+    unit_receipts,
+    used,
+)
+from braindata.tables.publish import publish
+from braindata.tables.rows import region_row, stimuli_rows
+from braindata.tables.schemas import TABLES
+from braindata.tables.shards import write_shard
+
+
+class Parameters(BaseModel):
+    """What a release holds.
+
+    Attributes
+    ----------
+    datasets : tuple of str
+        Data sets.
+    regions : tuple of str
+        Regions, as ``name-hash``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: tuple[str, ...]
+    regions: tuple[str, ...]
+
+
+def run(layout: Layout, parameters: Parameters) -> bool:
+    """Publish all shards of the data sets and regions in use."""
+    receipts = _all_receipts(layout, parameters)
+
+    def work() -> Result:
+        staging = layout.tables() / ".staging"
+        try:
+            shards = _shards(layout, parameters, receipts, staging)
+            provenance = {
+                "parameters": parameters.model_dump(mode="json"),
+                "receipts": {name: merkle(r.outputs) for name, r in receipts.items()},
+            }
+            release = publish(layout.tables(), shards, provenance)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        log.info("release %d", release.number)
+        files = [layout.tables() / path for path in release.paths()]
+        return Result([*files, release.file], notes={"release": release.number})
+
+    return run_job(
+        layout,
+        "publish",
+        "all",
+        layout.receipt("tables", "publish"),
+        parameters=parameters,
+        inputs={"receipts": merkle({k: merkle(_facts(r)) for k, r in receipts.items()})},
+        libraries=("deltalake", "pyarrow"),
+        work=work,
+    )
+
+
+def _facts(receipt: Receipt) -> dict[str, str]:
+    """What a release takes from a receipt: its outputs, and what became of its recordings."""
+    states = {name: f"{o.state} {o.reason} {o.hint}" for name, o in receipt.recordings.items()}
+    return receipt.outputs | states | {"notes": str(sorted(receipt.notes.items()))}
+
+
+def _all_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
+    found = {}
+    for dataset in parameters.datasets:
+        found[f"curate/{dataset}"] = Receipt.read(layout.receipt("curated", dataset))
+        for folder in ("derivatives", "packed"):
+            for unit, receipt in unit_receipts(layout, folder, dataset).items():
+                found[f"{folder}/{dataset}/{unit}"] = receipt
+        for region in parameters.regions:
+            for path in (layout.series(dataset, region), layout.trials(dataset, region)):
+                name = path.relative_to(layout.output).as_posix()
+                found[name] = Receipt.read(receipt_beside(path))
+    return found
+
+
+def _shards(
+    layout: Layout, parameters: Parameters, receipts: dict[str, Receipt], staging: Path
+) -> dict[str, list[Path]]:
+    """Return the shards of each table; the small tables are made here."""
+    shards: dict[str, list[Path]] = {name: [] for name in TABLES}
+    for dataset in parameters.datasets:
+        rows = recording_rows(layout, dataset, parameters.regions, receipts)
+        made = {"recordings": rows, "stimuli": _stimuli(layout, dataset, rows)}
+        for table, content in made.items():
+            path = staging / table / f"{dataset}.parquet"
+            write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
+            shards[table].append(path)
+        shards["series"] += [layout.series(dataset, region) for region in parameters.regions]
+        shards["trials"] += [layout.trials(dataset, region) for region in parameters.regions]
+    for region in parameters.regions:
+        # One shard per region: a new region leaves the others' shards as they are.
+        first = layout.series(parameters.datasets[0], region)
+        receipt = Receipt.read(receipt_beside(first))
+        row = region_row(receipt.parameters["region"], receipt.notes["size"])
+        path = staging / "regions" / f"{region}.parquet"
+        write_shard(pa.Table.from_pylist([row], schema=TABLES["regions"]), path, "regions")
+        shards["regions"].append(path)
+    return shards
+
+
+def recording_rows(
+    layout: Layout, dataset: str, regions: tuple[str, ...], receipts: dict[str, Receipt]
+) -> list[dict[str, Any]]:
+    """Return the inventory with what later stages found out about each recording.
+
+    A recording that a later stage quarantined is `quarantined`, with that stage's reason. One
+    whose series are there but whose trials could not be estimated stays `used`, with the reason.
+    """
+    rows = read_inventory(layout, dataset)
+    for row in rows:
+        if row["status"] != "used":
+            continue
+        unit = f"{dataset}/{row['unit']}"
+        preprocessed, packed = receipts[f"derivatives/{unit}"], receipts[f"packed/{unit}"]
+        stages = {
+            "preprocess": [preprocessed],
+            "pack": [packed],
+            "extract": _receipts_of(layout.series, dataset, regions, layout, receipts),
+            "derive": _receipts_of(layout.trials, dataset, regions, layout, receipts),
+        }
+        for stage, of_stage in stages.items():
+            fault = _fault(row["recording"], of_stage)
+            if fault is not None:
+                everywhere = stage != "derive" and fault.n_faulty == len(of_stage)
+                row |= {
+                    "status": fault.outcome.state if everywhere else "used",
+                    "stage": stage,
+                    "reason": fault.reason(len(of_stage)),
+                    "hint": fault.outcome.hint,
+                }
+                break
+        if row["status"] == "used":
+            row |= preprocessed.notes["quality"].get(row["recording"], {})
+            row |= {
+                "space": preprocessed.notes["space"],
+                "backend": preprocessed.notes["backend"],
+                "distortion_corrected": False,
+            }
+    return rows
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """That a recording was not done in `n_faulty` of a stage's jobs, and why in the first."""
+
+    outcome: Outcome
+    n_faulty: int
+
+    def reason(self, n_jobs: int) -> str | None:
+        part = f" (in {self.n_faulty} of {n_jobs} regions)" if self.n_faulty < n_jobs else ""
+        return f"{self.outcome.reason}{part}"
+
+
+def _fault(recording: str, receipts: list[Receipt]) -> _Fault | None:
+    outcomes = [r.recordings[recording] for r in receipts if recording in r.recordings]
+    faulty = [outcome for outcome in outcomes if outcome.state != "done"]
+    return _Fault(faulty[0], len(faulty)) if faulty else None
+
+
+def _receipts_of(
+    path: Callable[[str, str], Path],
+    dataset: str,
+    regions: tuple[str, ...],
+    layout: Layout,
+    receipts: dict[str, Receipt],
+) -> list[Receipt]:
+    names = [path(dataset, region).relative_to(layout.output).as_posix() for region in regions]
+    return [receipts[name] for name in names]
+
+
+def _stimuli(layout: Layout, dataset: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    root = layout.raw(dataset)
+    sha256 = {path: file.sha256 for path, file in read_manifest(layout.manifest(dataset)).items()}
+    shown: dict[str, int] = {}
+    for row in used(rows):
+        if row["events"] is None:
+            continue
+        try:
+            events = read_events(root / row["events"])
+        except DataError:
+            # It was readable for the inventory, or the recording would not be in use; the stage
+            # that estimates its trials has it quarantined by now.
+            continue
+        if "stim_file" in events.columns:
+            for name in events["stim_file"].dropna():
+                shown[str(name)] = shown.get(str(name), 0) + 1
+    return stimuli_rows(dataset, shown, sha256, root)

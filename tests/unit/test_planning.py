@@ -1,0 +1,96 @@
+"""What the Snakefile is told, and the lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from braindata.errors import BraindataError
+from braindata.planning import Plan, lock
+from braindata.receipts import Outcome, Receipt
+
+
+@pytest.fixture
+def plan(tmp_path: Path, repository: Path) -> Plan:
+    (tmp_path / "bids").mkdir()
+    (tmp_path / "bids" / "dataset_description.json").write_text("{}")
+    values = {
+        "output": "out",
+        "datasets": [{"id": "ds", "source": "bids"}],
+        "regions": str(repository / "config/regions/spheres"),
+        "extract": {"strategies": ["none"]},
+    }
+    file = tmp_path / "my.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return Plan(values, [file])
+
+
+def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
+    assert len(plan.regions) == 18
+    region = next(iter(plan.regions))
+    extract = json.loads(plan.parameters("extract", region))
+    assert extract["extract"]["strategies"] == ["none"]
+    assert extract["region"]["name"] == plan.regions[region].name
+    assert "strategies" not in plan.parameters("derive")
+    assert json.loads(plan.parameters("publish")) == {
+        "datasets": ["ds"],
+        "regions": list(plan.regions),
+    }
+    with pytest.raises(ValueError, match="no parameters"):
+        plan.parameters("pack")
+
+
+def test_a_new_file_changes_the_state_of_the_source(plan: Plan, tmp_path: Path) -> None:
+    before = plan.source_state("ds")
+    (tmp_path / "bids" / "README").write_text("new")
+    assert plan.source_state("ds") != before
+
+
+def test_units_come_from_the_receipt(plan: Plan) -> None:
+    path = plan.layout.receipt("curated", "ds")
+    with pytest.raises(BraindataError, match="missing"):
+        plan.units("ds")
+    notes = {"units": {"sub-02": 1, "sub-01": 2}}
+    Receipt("curate", "ds", 1, {}, {}, recordings={"a": Outcome("done")}, notes=notes).write(path)
+    assert plan.units("ds") == ["sub-01", "sub-02"]
+
+
+def test_planning_imports_no_numerical_library(repository: Path) -> None:
+    code = (
+        "import sys, braindata.planning;"
+        "print([m for m in ('numpy', 'pandas', 'nilearn', 'numba', 'scipy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from braindata.planning import lock;"
+        "lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(BraindataError, match=f"process {other.pid}"):
+        lock(tmp_path)
+    other.kill()
+    other.wait()
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            descriptor = lock(tmp_path)
+            break
+        except BraindataError:
+            assert time.monotonic() < deadline
+    assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    os.close(descriptor)
