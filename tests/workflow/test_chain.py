@@ -1,0 +1,243 @@
+"""The whole chain through Snakemake, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import braindata
+from braindata.tables.releases import list_releases, read_release
+from braindata.tables.schemas import TABLES
+
+from .conftest import REGIONS, TINY, Project, Run
+
+
+def release_files(project: Project) -> list[str]:
+    return sorted(read_release(project.results / "tables").paths())
+
+
+def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
+    project, run = finished
+    assert run.returncode == 0, run.text
+    tables = braindata.open_tables(project.results)
+    assert tables.release == 1
+    recordings = tables["recordings"].to_pandas()
+    assert list(recordings["status"]) == ["used"] * TINY.n_subjects
+    assert set(recordings["space"]) == {"MNI152NLin2009aSym"}
+    assert recordings[["fd_mean", "tsnr_median", "registration_dice"]].notna().all(axis=None)
+    trials = tables["trials"].to_pandas()
+    assert len(trials) == TINY.n_subjects * TINY.n_trials * len(REGIONS)
+    assert set(trials["region"]) == set(REGIONS)
+    assert list(trials.columns) == TABLES["trials"].names
+    series = tables["series"].to_pandas()
+    assert set(series["strategy"]) == {"none", "simple"}
+    assert all(len(values) == TINY.n_volumes for values in series["values"])
+    assert sorted(tables["regions"].to_pandas()["region"]) == sorted(REGIONS)
+    page = (project.results / "report/index.html").read_text()
+    assert "vmpfc" in page
+    assert "<svg" in page
+
+
+def test_raw_data_are_linked_and_not_changed(finished: tuple[Project, Run], bids: Path) -> None:
+    links = list((finished[0].results / "raw").rglob("*.nii.gz"))
+    assert links
+    assert all(path.is_symlink() and path.resolve().is_relative_to(bids) for path in links)
+
+
+def test_the_same_command_again_does_nothing(project: Project) -> None:
+    before = project.files("packed", "series", "derived", "tables", "report")
+    run = project.run()
+    assert run.returncode == 0, run.text
+    assert "Nothing to be done" in run.text
+    assert run.jobs == Counter()
+    assert project.files("packed", "series", "derived", "tables", "report") == before
+
+
+@pytest.mark.slow
+def test_any_deleted_file_is_made_again(project: Project) -> None:
+    before = release_files(project)
+    shards = {name: (project.results / "tables" / name).read_bytes() for name in before}
+    deleted = sorted(
+        path for name in ("packed", "series", "derived") for path in project.files(name)
+    )
+    # One region stands for all, so that this takes seconds: 2 stores and 2 receipts, 2 shards
+    # and 2 receipts of a region.
+    deleted = [name for name in deleted if "visual" not in name]
+    assert len(deleted) == 2 * TINY.n_subjects + 4
+    for name in deleted:
+        (project.results / name).unlink()
+        run = project.run()
+        assert run.returncode == 0, run.text
+        assert (project.results / name).is_file(), name
+        assert project.run("-n").jobs == Counter()
+    assert list_releases(project.results / "tables") == [1]
+    assert release_files(project) == before
+    assert {n: (project.results / "tables" / n).read_bytes() for n in before} == shards
+
+
+def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) -> None:
+    added = project.folder / "mine.yaml"
+    body = yaml.safe_load((regions / "valuation.yaml").read_text())
+    body["regions"][0]["name"] = "my_vmpfc"
+    body["regions"][0]["definition"]["spheres"][0]["radius"] = 6
+    added.write_text(yaml.safe_dump(body))
+    project.configure(regions=[str(regions), "mine.yaml"])
+    before = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
+    run = project.run()
+    assert run.returncode == 0, run.text
+    assert run.jobs == Counter(extract=1, derive=1, publish=1, report=1, all=1)
+    after = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
+    kept = {name: facts for name, facts in after.items() if name in before}
+    changed = {name for name, facts in before.items() if kept.get(name) != facts}
+    assert changed == {"tables/publish.receipt.json"}
+    assert list_releases(project.results / "tables") == [1, 2]
+    first = braindata.open_tables(project.results, version=1)
+    assert set(first["trials"].to_pandas()["region"]) == set(REGIONS)
+    newest = braindata.open_tables(project.results)
+    assert set(newest["trials"].to_pandas()["region"]) == {*REGIONS, "my_vmpfc"}
+    # Without it again: the first contents, in a new release.
+    project.configure(regions=str(regions))
+    run = project.run()
+    assert run.jobs == Counter(publish=1, report=1, all=1), run.text
+    third = braindata.open_tables(project.results)
+    assert third.release == 3
+    assert read_release(project.results / "tables", 3).paths() == (
+        read_release(project.results / "tables", 1).paths()
+    )
+
+
+def test_any_shard_is_readable_by_pandas_and_a_moved_folder_by_us(project: Project) -> None:
+    for name, schema in TABLES.items():
+        for path in read_release(project.results / "tables").paths():
+            if path.startswith(f"{name}/"):
+                frame = pd.read_parquet(project.results / "tables" / path)
+                assert list(frame.columns) == schema.names
+    moved = project.folder.parent / "moved"
+    before = braindata.open_tables(project.results)["trials"].to_pandas()
+    shutil.move(project.results, moved)
+    pd.testing.assert_frame_equal(braindata.open_tables(moved)["trials"].to_pandas(), before)
+
+
+def test_a_new_subject_touches_no_other(
+    project: Project, bids: Path, tmp_path: Path, finished: tuple[Project, Run]
+) -> None:
+    source = tmp_path / "bids"
+    shutil.copytree(bids, source)
+    for path in sorted((source / "sub-02").rglob("*")):
+        if path.is_file():
+            target = Path(str(path).replace("sub-02", "sub-03"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    (source / "participants.tsv").unlink()
+    project.configure(datasets=[{"id": "tiny", "source": str(source)}])
+    before = project.files("derivatives/tiny/sub-01", "packed/tiny")
+    run = project.run()
+    assert run.returncode == 0, run.text
+    after = project.files("derivatives/tiny/sub-01", "packed/tiny")
+    assert {name: after[name] for name in before} == before
+    assert "up to date" in project.log("preprocess", "tiny", "sub-01.log")
+    trials = braindata.open_tables(project.results)["trials"].to_pandas()
+    assert set(trials["subject"]) == {"01", "02", "03"}
+    # The copied person has the same brain and so the same numbers.
+    values = trials.pivot_table(index=["region", "trial"], columns="subject", values="estimate")
+    assert (values["02"] == values["03"]).all()
+
+
+def test_bad_data_are_left_out_and_the_rest_goes_on(
+    bids: Path, new_project: Callable[[Path], Project], tmp_path: Path
+) -> None:
+    source = tmp_path / "bids"
+    shutil.copytree(bids, source)
+    (bold,) = (source / "sub-01/func").glob("*_bold.nii.gz")
+    whole = bold.read_bytes()
+    bold.write_bytes(whole[: len(whole) // 2])
+    project = new_project(source)
+    run = project.run()
+    assert run.returncode == 0, run.text
+    recordings = braindata.open_tables(project.results)["recordings"].to_pandas()
+    status = dict(zip(recordings["subject"], recordings["status"], strict=True))
+    assert status == {"01": "quarantined", "02": "used"}
+    hurt = recordings[recordings["subject"] == "01"].iloc[0]
+    assert hurt["stage"] == "preprocess"
+    assert hurt["reason"]
+    assert hurt["hint"]
+    assert hurt["reason"] in (project.results / "report/index.html").read_text()
+    # Mended, it comes in; the other person is not computed again.
+    bold.write_bytes(whole)
+    assert project.run().returncode == 0
+    assert "up to date" in project.log("preprocess", "tiny", "sub-02.log")
+    recordings = braindata.open_tables(project.results)["recordings"].to_pandas()
+    assert list(recordings["status"]) == ["used", "used"]
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(
+    bids: Path, new_project: Callable[[Path], Project], finished: tuple[Project, Run]
+) -> None:
+    project = new_project(bids)
+    process = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(project.results.glob("derivatives/tiny/sub-*/anat/*")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run = project.run()
+    assert run.returncode == 0, run.text
+    assert release_files(project) == release_files(finished[0])
+
+
+def test_two_at_once_are_refused(bids: Path, new_project: Callable[[Path], Project]) -> None:
+    project = new_project(bids)
+    first = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (project.results / "raw").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = project.run()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert second.returncode != 0
+    assert "another Snakemake" in second.text
+    assert "Traceback" not in second.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regoins": "x"}, "did you mean regions?"),
+        ({"datasets": [{"id": "tiny", "source": "nowhere"}]}, "there is no folder nowhere"),
+    ],
+)
+def test_a_wrong_config_is_one_error(
+    bids: Path, new_project: Callable[[Path], Project], changes: dict[str, object], message: str
+) -> None:
+    project = new_project(bids)
+    project.configure(**changes)
+    run = project.run()
+    assert run.returncode != 0
+    assert message in run.text
+    assert "Traceback" not in run.text
+    assert not project.results.exists()
