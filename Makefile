@@ -28,7 +28,7 @@ $(READY): pyproject.toml uv.lock
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/braindata phantom demo/phantom --truth demo/truth
+	$(BIN)/braindata phantom demo/phantom --truth demo/truth --jobs $(CORES)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml --config output=demo/results
 	$(BIN)/braindata tables demo/results
 	$(BIN)/braindata recovery demo/results --truth demo/truth

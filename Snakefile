@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from braindata.errors import BraindataError
+from braindata.files import remove_parts
 from braindata.planning import Plan, lock
 from braindata.receipts import void_broken
 

@@ -23,6 +23,7 @@ onstart:
     # Held until this process ends, by whatever means.
     try:
         lock(PLAN.layout.output)
+        remove_parts(PLAN.layout.output)
     except BraindataError as error:
         raise WorkflowError(str(error)) from None
 

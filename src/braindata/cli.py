@@ -145,12 +145,15 @@ def report(output: Path) -> None:
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--subjects", type=click.IntRange(1, 99), default=3, show_default=True)
-def phantom(folder: Path, truth: Path, seed: int, subjects: int) -> None:
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="People at once."
+)
+def phantom(folder: Path, truth: Path, seed: int, subjects: int, jobs: int) -> None:
     """Write a small BIDS data set whose truth is known, and the truth to another folder."""
     from braindata.phantom.generate import generate
     from braindata.phantom.parameters import PhantomParameters
 
-    generate(folder, truth, PhantomParameters(seed=seed, n_subjects=subjects))
+    generate(folder, truth, PhantomParameters(seed=seed, n_subjects=subjects), n_jobs=jobs)
 
 
 @cli.command()

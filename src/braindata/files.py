@@ -16,7 +16,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` when the block succeeds.
 
     The temporary name keeps the file's extension, as nibabel and others choose the format by it.
-    It is the same each time, so that what a killed job left behind is overwritten by the next.
+    It is this process' own, as two jobs may write the same file with the same contents. What a
+    killed job leaves behind is removed by `remove_parts`.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         Where to write. It is removed when the block raises.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(PART_PREFIX + path.name)
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{path.name}")
     try:
         yield part
         with part.open("rb") as handle:
@@ -37,6 +38,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> list[Path]:
+    """Remove the temporary files below `folder` that killed jobs left, and return their paths.
+
+    Only for a folder in which no job is at work.
+    """
+    left = sorted(folder.rglob(f"{PART_PREFIX}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from braindata.files import atomic_path, sha256_file, write_text
+from braindata.files import atomic_path, remove_parts, sha256_file, write_text
 
 
 def test_a_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -35,3 +35,11 @@ def test_sha256_equals_hashlib(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"\0" * 100_000)
     assert sha256_file(path) == hashlib.sha256(b"\0" * 100_000).hexdigest()
+
+
+def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
+    kept = tmp_path / "sub" / "a.nii.gz"
+    write_text(kept, "whole")
+    (tmp_path / "sub" / ".part-123-b.nii.gz").write_text("half")
+    assert remove_parts(tmp_path) == [tmp_path / "sub" / ".part-123-b.nii.gz"]
+    assert list(kept.parent.iterdir()) == [kept]

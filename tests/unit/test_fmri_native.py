@@ -145,8 +145,8 @@ def test_transforms_equal_the_phantoms_truth(processed):
     in_t1w = in_template + displacement
     warp = random_warp(np.random.default_rng([PHANTOM.seed, 1, 0]), PHANTOM)
     normalisation_error = np.linalg.norm(warp(in_t1w.T.astype(np.float32)).T - in_template, axis=1)
-    assert np.median(normalisation_error) < 2.5
-    assert np.quantile(normalisation_error, 0.95) < 5.0
+    assert np.median(normalisation_error) < 1.0
+    assert np.quantile(normalisation_error, 0.95) < 3.0
     points = np.column_stack([in_t1w, np.ones(len(in_t1w))])
     errors = np.stack(
         [
@@ -155,7 +155,7 @@ def test_transforms_equal_the_phantoms_truth(processed):
         ]
     )
     assert len(motion) == PHANTOM.n_volumes
-    assert np.sqrt((errors.mean(axis=0) ** 2).sum(axis=1).mean()) < 0.6  # coregistration
+    assert np.sqrt((errors.mean(axis=0) ** 2).sum(axis=1).mean()) < 0.4  # coregistration
     wobble = errors - errors.mean(axis=0)
     assert np.sqrt((wobble**2).sum(axis=-1).mean()) < 0.06  # head motion
 

@@ -46,7 +46,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def test_same_parameters_give_the_same_bytes(phantom: Path, tmp_path: Path) -> None:
-    generate(tmp_path / "elsewhere", tmp_path / "truth", SMALL)
+    generate(tmp_path / "elsewhere", tmp_path / "truth", SMALL, n_jobs=2)
     assert hashes(tmp_path / "elsewhere") == hashes(phantom / "bids")
     assert hashes(tmp_path / "truth") == hashes(phantom / "truth")
 

@@ -63,7 +63,7 @@ class Project:
             env=os.environ | {"PATH": "/usr/bin:/bin"},
         )
         text = done.stdout + done.stderr
-        jobs = Counter(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", text, re.MULTILINE))
+        jobs = Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", text, re.MULTILINE))
         return Run(done.returncode, text, jobs)
 
     def log(self, *parts: str) -> str:

@@ -87,7 +87,7 @@ class PhantomParameters(BaseModel):
         "come on top and lower what is measured by about 8 %.",
     )
     noise_fwhm: float = Field(
-        default=5.0, ge=0, description="Width of the spatially correlated half of the noise in mm."
+        default=5.0, gt=0, description="Width of the spatially correlated half of the noise in mm."
     )
     noise_ar: float = Field(
         default=0.3, ge=0, lt=1, description="Autocorrelation of the noise from volume to volume."
