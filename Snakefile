@@ -1,12 +1,10 @@
 """From BIDS folders to versioned tables: `snakemake --cores all`."""
 
-import os
-import sys
 from pathlib import Path
 
 from braindata.errors import BraindataError
 from braindata.files import remove_parts
-from braindata.planning import Plan, lock
+from braindata.planning import Plan, job_environment, lock
 from braindata.receipts import void_broken
 
 

@@ -1,9 +1,6 @@
 # One plan per parse; paths, parameters and inputs come from it.
 
-# One thread of linear algebra per job: more make it slower. And the commands of this interpreter's
-# environment come first, whether or not it is activated.
-os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+job_environment()
 
 try:
     PLAN = Plan(
@@ -37,6 +34,10 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
     region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+
+
+def output_folder(wildcards):
+    return str(OUT)
 
 
 def curated(dataset):

@@ -16,8 +16,9 @@ checkpoint curate:
         mem_mb=1500,
         runtime=60,
     params:
+        folder=output_folder,
         parameters=PLAN.parameters("curate"),
         step_version=PLAN.step_version("curate"),
     shell:
-        "braindata curate --output {OUT:q} --dataset {wildcards.dataset}"
+        "braindata curate --output {params.folder:q} --dataset {wildcards.dataset}"
         " --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -15,8 +15,9 @@ rule derive:
         mem_mb=1000,
         runtime=30,
     params:
+        folder=output_folder,
         parameters=PLAN.parameters("derive"),
         step_version=PLAN.step_version("derive"),
     shell:
-        "braindata derive --output {OUT:q} --dataset {wildcards.dataset}"
+        "braindata derive --output {params.folder:q} --dataset {wildcards.dataset}"
         " --region {wildcards.region} --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -15,8 +15,9 @@ rule extract:
         mem_mb=1000,
         runtime=30,
     params:
+        folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters("extract", wildcards.region),
         step_version=PLAN.step_version("extract"),
     shell:
-        "braindata extract --output {OUT:q} --dataset {wildcards.dataset}"
+        "braindata extract --output {params.folder:q} --dataset {wildcards.dataset}"
         " --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -14,7 +14,8 @@ rule pack:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=30,
     params:
+        folder=output_folder,
         step_version=PLAN.step_version("pack"),
     shell:
-        "braindata pack --output {OUT:q} --dataset {wildcards.dataset}"
+        "braindata pack --output {params.folder:q} --dataset {wildcards.dataset}"
         " --unit {wildcards.unit} > {log:q} 2>&1"

@@ -14,8 +14,9 @@ rule preprocess:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        folder=output_folder,
         parameters=PLAN.parameters("preprocess"),
         step_version=PLAN.step_version("preprocess"),
     shell:
-        "braindata preprocess --output {OUT:q} --dataset {wildcards.dataset}"
+        "braindata preprocess --output {params.folder:q} --dataset {wildcards.dataset}"
         " --unit {wildcards.unit} --parameters {params.parameters:q} > {log:q} 2>&1"

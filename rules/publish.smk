@@ -14,7 +14,8 @@ rule publish:
         mem_mb=1000,
         runtime=60,
     params:
+        folder=output_folder,
         parameters=PLAN.parameters("publish"),
         step_version=PLAN.step_version("publish"),
     shell:
-        "braindata publish --output {OUT:q} --parameters {params.parameters:q} > {log:q} 2>&1"
+        "braindata publish --output {params.folder:q} --parameters {params.parameters:q} > {log:q} 2>&1"

@@ -13,10 +13,11 @@ rule pull:
         mem_mb=500,
         runtime=240,
     params:
+        folder=output_folder,
         parameters=PLAN.parameters("pull"),
         source=lambda wildcards: PLAN.source(wildcards.dataset),
         source_state=lambda wildcards: PLAN.source_state(wildcards.dataset),
         step_version=PLAN.step_version("pull"),
     shell:
-        "braindata pull --output {OUT:q} --dataset {wildcards.dataset} --source {params.source:q}"
+        "braindata pull --output {params.folder:q} --dataset {wildcards.dataset} --source {params.source:q}"
         " --parameters {params.parameters:q} > {log:q} 2>&1"

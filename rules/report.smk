@@ -15,6 +15,7 @@ rule report:
         mem_mb=1500,
         runtime=30,
     params:
+        folder=output_folder,
         step_version=PLAN.step_version("report"),
     shell:
-        "braindata report --output {OUT:q} > {log:q} 2>&1"
+        "braindata report --output {params.folder:q} > {log:q} 2>&1"

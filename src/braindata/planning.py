@@ -9,6 +9,7 @@ import fcntl
 import functools
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt
 from braindata.regions.definition import Region
 from braindata.stages import STEP_VERSION
+
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Plan:
@@ -101,6 +104,16 @@ class Plan:
     def unit_receipts(self, folder: str, dataset: str) -> list[Path]:
         """Return the receipts of a per-unit stage for a curated data set."""
         return [self.layout.receipt(folder, dataset, unit) for unit in self.units(dataset)]
+
+
+def job_environment() -> None:
+    """Set what every job inherits: one thread of linear algebra, and this environment's commands.
+
+    More threads make small problems slower, and their sums depend on the number of threads. The
+    commands are found whether or not the environment is activated.
+    """
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def lock(output: Path) -> int:
