@@ -12,9 +12,9 @@ from nilearn.glm.first_level.hemodynamic_models import compute_regressor
 from scipy import signal, stats
 from scipy.linalg import toeplitz
 
+from braindata.bids.confounds import MOTION_24
 from braindata.derive.design import (
     CONFOUND_COLUMNS,
-    MOTION_24,
     frame_times,
     nuisance_columns,
     trial_regressors,
@@ -31,7 +31,7 @@ def fake_confounds(rng: np.random.Generator, n: int) -> pd.DataFrame:
     values = rng.standard_normal((n, 26))
     values[:, :24] *= 10.0 ** rng.integers(-5, 1, 24)
     values[:, 24:] = 400 + values[:, 24:]
-    return pd.DataFrame(values, columns=CONFOUND_COLUMNS["simple"])
+    return pd.DataFrame(values, columns=list(CONFOUND_COLUMNS["simple"]))
 
 
 def ar1(rng: np.random.Generator, n: int, n_regions: int, rho: float) -> np.ndarray:

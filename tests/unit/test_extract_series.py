@@ -11,8 +11,9 @@ import pytest
 from nilearn.datasets import load_mni152_gm_template
 from numpy.typing import NDArray
 
+from braindata.bids.confounds import MOTION_24, TISSUES
 from braindata.errors import BraindataError
-from braindata.extract.clean import MOTION, TISSUES, clean, simple_regressors
+from braindata.extract.clean import clean, simple_regressors
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.pack.store import Grid, write_store
@@ -55,7 +56,7 @@ def region_mask(of: Region) -> NDArray[np.bool_]:
 
 
 def make_confounds(rng: np.random.Generator) -> pd.DataFrame:
-    return pd.DataFrame({name: rng.normal(size=N_VOLUMES) for name in (*MOTION, *TISSUES)})
+    return pd.DataFrame({name: rng.normal(size=N_VOLUMES) for name in (*MOTION_24, *TISSUES)})
 
 
 def make_store(

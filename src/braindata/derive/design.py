@@ -11,6 +11,7 @@ from nilearn.glm.first_level import hemodynamic_models
 from nilearn.signal import create_cosine_drift
 from numpy.typing import NDArray
 
+from braindata.bids.confounds import MOTION_24, TISSUES, confound_values
 from braindata.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -21,13 +22,10 @@ ConfoundStrategy = Literal["simple", "motion", "none"]
 OVERSAMPLING = 50
 MIN_ONSET = -24.0
 
-_AXES = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
-_EXPANSION = ["", "_derivative1", "_power2", "_derivative1_power2"]
-MOTION_24 = [axis + suffix for axis in _AXES for suffix in _EXPANSION]
-CONFOUND_COLUMNS: dict[ConfoundStrategy, list[str]] = {
-    "simple": [*MOTION_24, "white_matter", "csf"],
+CONFOUND_COLUMNS: dict[ConfoundStrategy, tuple[str, ...]] = {
+    "simple": (*MOTION_24, *TISSUES),
     "motion": MOTION_24,
-    "none": [],
+    "none": (),
 }
 
 
@@ -162,27 +160,11 @@ def nuisance_columns(
     """
     wanted = CONFOUND_COLUMNS[strategy]
     hint = "make the confounds again, or set derive.confounds to `none`"
-    missing = [name for name in wanted if name not in confounds.columns]
-    if missing:
-        raise DataError(f"confounds are missing: {', '.join(missing)}", hint=hint)
     if wanted and len(confounds) != len(times):
         raise DataError(
             f"the confounds have {len(confounds)} rows for {len(times)} volumes", hint=hint
         )
-    try:
-        values = confounds[wanted].to_numpy(np.float64, copy=True)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a confound is not numeric ({error})", hint=hint) from error
-    if wanted:
-        # The first row has no derivative: as nilearn's `load_confounds`, take the second row's.
-        values[0] = np.where(np.isnan(values[0]), values[1], values[0])
-        broken = [
-            name for name, ok in zip(wanted, np.isfinite(values).all(0), strict=True) if not ok
-        ]
-        if broken:
-            raise DataError(f"confounds are not finite: {', '.join(broken)}", hint=hint)
-    else:
-        values = np.empty((len(times), 0))
+    values = confound_values(confounds, wanted, hint=hint) if wanted else np.empty((len(times), 0))
     scrubbed = np.flatnonzero(~np.asarray(kept, bool)) if kept is not None else np.empty(0, int)
     spikes = np.zeros((len(times), len(scrubbed)))
     spikes[scrubbed, np.arange(len(scrubbed))] = 1.0

@@ -14,14 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
 
+from braindata.bids.confounds import MOTION_24, TISSUES, confound_values
 from braindata.errors import DataError
 
-MOTION = tuple(
-    f"{parameter}{suffix}"
-    for parameter in ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
-    for suffix in ("", "_derivative1", "_power2", "_derivative1_power2")
+HINT = (
+    "look at the confounds of this recording, preprocess it again, or set extract.strategies to "
+    "[none]"
 )
-TISSUES = ("csf", "white_matter")
 
 
 @dataclass(frozen=True)
@@ -59,25 +58,9 @@ def simple_regressors(confounds: pd.DataFrame) -> Regressors:
     DataError
         Naming the confounds that are missing or hold missing values.
     """
-    wanted = [*MOTION, *TISSUES]
-    missing = [name for name in wanted if name not in confounds.columns]
-    if missing:
-        raise DataError(
-            f"confounds are missing for the strategy `simple`: {', '.join(missing)}",
-            hint="preprocess again with a version that writes them, or set extract.strategies to "
-            "[none]",
-        )
     # fMRIPrep leaves the cosines out for very short recordings; so does nilearn then.
-    wanted += [name for name in confounds.columns if "cosine" in name]
-    values = confounds[wanted].to_numpy(np.float64, copy=True)
-    if len(values) > 1:
-        values[0] = np.where(np.isnan(values[0]), values[1], values[0])
-    broken = [name for name, column in zip(wanted, values.T, strict=True) if _has_gap(column)]
-    if broken:
-        raise DataError(
-            f"confounds hold missing values after the first volume: {', '.join(broken)}",
-            hint="look at the confounds file of this recording",
-        )
+    cosines = [name for name in confounds.columns if "cosine" in name]
+    values = confound_values(confounds, [*MOTION_24, *TISSUES, *cosines], hint=HINT)
     unsteady = [name for name in confounds.columns if "non_steady_state" in name]
     return Regressors(values, kept=(confounds[unsteady] == 0).all(axis=1).to_numpy(bool))
 
@@ -133,7 +116,3 @@ def _detrend(values: NDArray[np.float64]) -> NDArray[np.float64]:
     basis, _ = np.linalg.qr(line)
     detrended: NDArray[np.float64] = values - basis @ (basis.T @ values)
     return detrended
-
-
-def _has_gap(column: NDArray[np.float64]) -> bool:
-    return not bool(np.isfinite(column).all())
