@@ -9,9 +9,9 @@ try:
         home=Path(workflow.basedir),
     )
     if workflow.is_main_process:
-        # Stores are known only after curation, so Snakemake watches receipts: one that names a
-        # store which is gone is void, and its job runs again.
-        void_broken(PLAN.layout.output, ["packed"])
+        # Stores and published files are not known beforehand, so Snakemake watches receipts: one
+        # that names a file which is gone is void, and its job runs again.
+        void_broken(PLAN.layout.output, ["packed", "tables"])
 except BraindataError as error:
     raise WorkflowError(str(error)) from None
 

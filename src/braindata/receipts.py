@@ -41,8 +41,14 @@ class Outcome:
 
     @classmethod
     def quarantine(cls, error: DataError) -> Outcome:
-        """Return the outcome of a recording whose data raised `error`."""
-        return cls("quarantined", error.problem, error.hint, error.file)
+        """Return the outcome of a recording whose data raised `error`.
+
+        Libraries put whole paths into their messages; the reason goes into tables, where only the
+        file's name means something.
+        """
+        file = error.file
+        reason = error.problem if file is None else error.problem.replace(file, Path(file).name)
+        return cls("quarantined", reason, error.hint, file)
 
 
 @dataclass

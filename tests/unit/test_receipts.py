@@ -91,3 +91,9 @@ def test_hashes_know_no_order(values: dict[str, str]) -> None:
     assert content_hash(values) == content_hash(turned)
     name = next(iter(values))
     assert merkle(values) != merkle(values | {name: values[name] + "x"})
+
+
+def test_a_reason_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "a_bold.nii.gz"
+    error = DataError(f"cannot open '{file}': it is empty", file=file)
+    assert Outcome.quarantine(error).reason == "cannot open 'a_bold.nii.gz': it is empty"

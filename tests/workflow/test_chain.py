@@ -80,6 +80,9 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
         assert run.returncode == 0, run.text
         assert (project.results / name).is_file(), name
         assert "Nothing to be done" in project.run("-n").text
+    # A published file, too: its contents are those of the job's shard.
+    (project.results / "tables" / before[0]).unlink()
+    assert project.run().jobs == Counter(publish=1, report=1, all=1)
     assert list_releases(project.results / "tables") == [1]
     assert release_files(project) == before
     assert {n: (project.results / "tables" / n).read_bytes() for n in before} == shards

@@ -115,13 +115,18 @@ def _shards(
         shards["trials"] += [layout.trials(dataset, region) for region in parameters.regions]
     for region in parameters.regions:
         # One shard per region: a new region leaves the others' shards as they are.
-        first = layout.series(parameters.datasets[0], region)
-        receipt = Receipt.read(receipt_beside(first))
-        row = region_row(receipt.parameters["region"], receipt.notes["size"])
+        row = _region_row(layout, region, parameters.datasets)
         path = staging / "regions" / f"{region}.parquet"
         write_shard(pa.Table.from_pylist([row], schema=TABLES["regions"]), path, "regions")
         shards["regions"].append(path)
     return shards
+
+
+def _region_row(layout: Layout, region: str, datasets: tuple[str, ...]) -> dict[str, Any]:
+    """Return a region's row; its size is known from any data set that has recordings."""
+    found = [Receipt.read(receipt_beside(layout.series(name, region))) for name in datasets]
+    sizes = [receipt.notes["size"] for receipt in found if receipt.notes["size"]]
+    return region_row(found[0].parameters["region"], sizes[0] if sizes else {})
 
 
 def recording_rows(
