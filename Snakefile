@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from braindata.errors import BraindataError
-from braindata.files import remove_parts
-from braindata.planning import Plan, job_environment, lock
-from braindata.receipts import void_broken
+from braindata.planning import Plan, claim, job_environment
 
 
 configfile: "config/config.yaml"

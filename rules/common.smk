@@ -8,22 +8,10 @@ try:
         [Path("config/config.yaml"), *workflow.overwrite_configfiles],
         home=Path(workflow.basedir),
     )
-    if workflow.is_main_process:
-        # Stores and published files are not known beforehand, so Snakemake watches receipts: one
-        # that names a file which is gone is void, and its job runs again.
-        void_broken(PLAN.layout.output, ["packed", "tables"])
+    if workflow.is_main_process and not workflow.dryrun:
+        claim(PLAN)
 except BraindataError as error:
     raise WorkflowError(str(error)) from None
-
-
-onstart:
-    # Held until this process ends, by whatever means.
-    try:
-        lock(PLAN.layout.output)
-        remove_parts(PLAN.layout.output)
-    except BraindataError as error:
-        raise WorkflowError(str(error)) from None
-
 
 OUT = PLAN.layout.output
 if OUT.is_relative_to(Path.cwd()):
@@ -71,21 +59,20 @@ def shards():
 
 def all_receipts(wildcards):
     """Every receipt and shard that a release rests on."""
+    inventories = expand(
+        f"{OUT}/curated/{{dataset}}.receipt.json", dataset=PLAN.datasets
+    )
     units = [
         receipt
         for dataset in PLAN.datasets
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return units + shards()
+    return inventories + units + shards()
 
 
 def everything(wildcards):
     """What must be there in the end: all intermediates too, or a deleted one would go unnoticed."""
+    pulled = expand(f"{OUT}/raw/{{dataset}}.receipt.json", dataset=PLAN.datasets)
     ends = [f"{OUT}/tables/publish.receipt.json", f"{OUT}/report/index.html"]
-    for dataset in PLAN.datasets:
-        ends += [
-            f"{OUT}/raw/{dataset}.receipt.json",
-            f"{OUT}/curated/{dataset}.receipt.json",
-        ]
-    return ends + all_receipts(wildcards)
+    return pulled + ends + all_receipts(wildcards)

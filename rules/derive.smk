@@ -1,5 +1,6 @@
 rule derive:
     input:
+        f"{OUT}/curated/{{dataset}}.receipt.json",
         f"{OUT}/series/{{dataset}}/{{region}}.receipt.json",
     output:
         shard=update(f"{OUT}/derived/{{dataset}}/trials/{{region}}.parquet"),

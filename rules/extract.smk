@@ -1,5 +1,6 @@
 rule extract:
     input:
+        f"{OUT}/curated/{{dataset}}.receipt.json",
         packed_units,
     output:
         shard=update(f"{OUT}/series/{{dataset}}/{{region}}.parquet"),

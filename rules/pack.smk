@@ -1,5 +1,6 @@
 rule pack:
     input:
+        f"{OUT}/curated/{{dataset}}.receipt.json",
         f"{OUT}/derivatives/{{dataset}}/{{unit}}.receipt.json",
     output:
         receipt=update(f"{OUT}/packed/{{dataset}}/{{unit}}.receipt.json"),

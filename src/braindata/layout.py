@@ -28,6 +28,10 @@ class Layout:
         """Path, size and sha256 of each pulled file."""
         return self.output / "raw" / f"{dataset}.manifest.tsv"
 
+    def source_state(self, dataset: str) -> Path:
+        """Hash over names, sizes and times of the source when it was pulled."""
+        return self.output / "raw" / f"{dataset}.state"
+
     def inventory(self, dataset: str) -> Path:
         """The recordings of a data set and their status."""
         return self.output / "curated" / f"{dataset}.parquet"

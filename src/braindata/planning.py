@@ -6,7 +6,6 @@ Everything here is read at parse time, so it imports no numerical library.
 from __future__ import annotations
 
 import fcntl
-import functools
 import json
 import os
 import sys
@@ -18,13 +17,16 @@ from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
 from braindata.errors import BraindataError
+from braindata.files import remove_parts
 from braindata.layout import Layout
 from braindata.pull.local import listing_hash
-from braindata.receipts import Receipt
+from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
 from braindata.stages import STEP_VERSION
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# Folders whose receipts name files that no rule declares.
+WATCHED = ("raw", "curated", "packed", "tables", "report")
 
 
 class Plan:
@@ -54,6 +56,7 @@ class Plan:
         self.config, output = load_config(values, [f for f in files if f.is_file()], home)
         self.layout = Layout(output)
         self.regions: dict[str, Region] = {r.key: r for r in load_regions(self.config.regions)}
+        self._units: dict[str, tuple[int, list[str]]] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
 
     @property
@@ -95,11 +98,57 @@ class Plan:
         """Return the stage's `STEP_VERSION`."""
         return STEP_VERSION[stage]
 
-    @functools.cache  # noqa: B019 -- one plan lives as long as its process
+    def stale_receipts(self) -> list[Path]:
+        """Return the receipts that no longer hold.
+
+        Snakemake reruns a job when its params or inputs change, which it knows from metadata in
+        the working directory, and watches no file that is known only after curation. So before
+        it plans, receipts are held against what is there: one of other parameters or of another
+        `STEP_VERSION`, or of a source that has changed since, or one that names a file which is
+        gone, is void. Without it the job runs.
+        """
+        stale = broken_receipts(self.layout.output, WATCHED)
+        for dataset in self.datasets:
+            raw, curated = (self.layout.receipt(f, dataset) for f in ("raw", "curated"))
+            if raw.is_file() and not self._is_pulled(dataset):
+                stale.append(raw)
+            planned: dict[Path, tuple[str, str | None]] = {curated: ("curate", None)}
+            known = curated.is_file() and curated not in stale
+            units = self.units(dataset) if known else []
+            for unit in units:
+                planned[self.layout.receipt("derivatives", dataset, unit)] = ("preprocess", None)
+            for region in self.regions:
+                planned[receipt_beside(self.layout.series(dataset, region))] = ("extract", region)
+                planned[receipt_beside(self.layout.trials(dataset, region))] = ("derive", None)
+            planned[self.layout.receipt("tables", "publish")] = ("publish", None)
+            for path, (stage, region_key) in planned.items():
+                if path.is_file() and not self._holds(path, stage, region_key):
+                    stale.append(path)
+        return sorted(set(stale))
+
+    def _is_pulled(self, dataset: str) -> bool:
+        state = self.layout.source_state(dataset)
+        return state.is_file() and state.read_text(encoding="utf-8") == self.source_state(dataset)
+
+    def _holds(self, path: Path, stage: str, region: str | None) -> bool:
+        try:
+            receipt = Receipt.read(path)
+        except BraindataError:
+            return False
+        planned = json.loads(self.parameters(stage, region))
+        return receipt.step_version == STEP_VERSION[stage] and receipt.parameters == planned
+
     def units(self, dataset: str) -> list[str]:
-        """Return the units of a curated data set: the one file that is read while planning."""
-        receipt = Receipt.read(self.layout.receipt("curated", dataset))
-        return sorted(receipt.notes["units"])
+        """Return the units of a curated data set: the one file that is read while planning.
+
+        Asked for by every job of a data set, so it is kept until the file changes, which it does
+        when the data set is curated anew in this very run.
+        """
+        path = self.layout.receipt("curated", dataset)
+        version = path.stat().st_mtime_ns if path.is_file() else 0
+        if self._units.get(dataset, (None, []))[0] != version:
+            self._units[dataset] = (version, sorted(Receipt.read(path).notes["units"]))
+        return self._units[dataset][1]
 
     def unit_receipts(self, folder: str, dataset: str) -> list[Path]:
         """Return the receipts of a per-unit stage for a curated data set."""
@@ -114,6 +163,23 @@ def job_environment() -> None:
     """
     os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def claim(plan: Plan) -> None:
+    """Take the output folder for this process, and remove what no longer holds in it.
+
+    Before Snakemake plans, and not for a dry run, which changes nothing: so a dry run does not
+    foresee the jobs of stores that somebody deleted.
+
+    Raises
+    ------
+    BraindataError
+        When another process has it.
+    """
+    lock(plan.layout.output)
+    for receipt in plan.stale_receipts():
+        receipt.unlink(missing_ok=True)
+    remove_parts(plan.layout.output)
 
 
 def lock(output: Path) -> int:

@@ -130,6 +130,11 @@ class Receipt:
         return sorted(name for name, o in self.recordings.items() if o.state == state)
 
 
+def receipt_beside(shard: Path) -> Path:
+    """Return the path of the receipt of a job with one shard: it lies beside it."""
+    return shard.with_name(shard.name.removesuffix(".parquet") + SUFFIX)
+
+
 def up_to_date(planned: Receipt, path: Path, output: Path) -> bool:
     """Whether the receipt at `path` says that `planned` is done and its outputs are all there.
 
@@ -157,24 +162,18 @@ def missing_outputs(receipt: Receipt, output: Path) -> list[str]:
     return sorted(name for name in receipt.outputs if not (output / name).is_file())
 
 
-def void_broken(output: Path, folders: Iterable[str]) -> list[Path]:
-    """Remove the receipts of which an output is gone, and return their paths.
-
-    Snakemake cannot know the files of a job whose recordings are known only after curation, so it
-    watches receipts. A receipt that names a file which is no longer there is void; without it, the
-    job runs again.
-    """
-    voided = []
+def broken_receipts(output: Path, folders: Iterable[str]) -> list[Path]:
+    """Return the receipts below some folders that are unreadable or name a file that is gone."""
+    broken = []
     for folder in folders:
         for path in sorted((output / folder).rglob(f"*{SUFFIX}")):
             try:
-                broken = bool(missing_outputs(Receipt.read(path), output))
+                whole = not missing_outputs(Receipt.read(path), output)
             except BraindataError:
-                broken = True
-            if broken:
-                path.unlink(missing_ok=True)
-                voided.append(path)
-    return voided
+                whole = False
+            if not whole:
+                broken.append(path)
+    return broken
 
 
 def hash_outputs(paths: Iterable[Path], output: Path) -> dict[str, str]:

@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from braindata.errors import BraindataError
-from braindata.planning import Plan, lock
-from braindata.receipts import Outcome, Receipt
+from braindata.files import write_text
+from braindata.planning import Plan, claim, lock
+from braindata.receipts import Outcome, Receipt, receipt_beside
+from braindata.stages import STEP_VERSION
 
 
 @pytest.fixture
@@ -94,3 +96,64 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
     assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
     os.close(descriptor)
+
+
+def leave_receipts(plan: Plan) -> dict[str, Path]:
+    """Leave receipts as a finished run does, and return them by stage."""
+    layout = plan.layout
+    region = next(iter(plan.regions))
+    paths = {
+        "pull": layout.receipt("raw", "ds"),
+        "curate": layout.receipt("curated", "ds"),
+        "preprocess": layout.receipt("derivatives", "ds", "sub-01"),
+        "extract": receipt_beside(layout.series("ds", region)),
+        "derive": receipt_beside(layout.trials("ds", region)),
+        "publish": layout.receipt("tables", "publish"),
+    }
+    for stage, path in paths.items():
+        of_region = region if stage == "extract" else None
+        parameters = {} if stage == "pull" else json.loads(plan.parameters(stage, of_region))
+        notes = {"units": {"sub-01": 1}} if stage == "curate" else {}
+        Receipt(stage, "job", STEP_VERSION[stage], parameters, {}, notes=notes).write(path)
+    write_text(layout.source_state("ds"), plan.source_state("ds"))
+    return paths
+
+
+def test_receipts_that_hold_stay(plan: Plan) -> None:
+    paths = leave_receipts(plan)
+    claim(plan)
+    assert all(path.is_file() for path in paths.values())
+
+
+@pytest.mark.parametrize("stage", ["curate", "preprocess", "extract", "derive", "publish"])
+@pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
+def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:
+    # Also where Snakemake's own metadata are gone, or the folder was moved.
+    paths = leave_receipts(plan)
+    if kind == "unreadable":
+        paths[stage].write_text("{")
+    else:
+        receipt = Receipt.read(paths[stage])
+        if kind == "parameters":
+            receipt.parameters = {"other": 1}
+        else:
+            receipt.step_version += 1
+        receipt.write(paths[stage])
+    assert plan.stale_receipts() == [paths[stage]]
+
+
+def test_a_changed_source_is_pulled_again(plan: Plan, tmp_path: Path) -> None:
+    paths = leave_receipts(plan)
+    (tmp_path / "bids" / "README").write_text("new")
+    assert plan.stale_receipts() == [paths["pull"]]
+    claim(plan)
+    assert not paths["pull"].exists()
+
+
+def test_units_follow_a_new_inventory(plan: Plan) -> None:
+    path = leave_receipts(plan)["curate"]
+    assert plan.units("ds") == ["sub-01"]
+    receipt = Receipt.read(path)
+    receipt.notes = {"units": {"sub-01": 1, "sub-02": 1}}
+    receipt.write(path)
+    assert plan.units("ds") == ["sub-01", "sub-02"]

@@ -13,11 +13,11 @@ from braindata.errors import BraindataError, DataError
 from braindata.receipts import (
     Outcome,
     Receipt,
+    broken_receipts,
     content_hash,
     hash_outputs,
     merkle,
     up_to_date,
-    void_broken,
 )
 
 
@@ -76,12 +76,13 @@ def test_a_missing_output_or_a_broken_receipt_is_out_of_date(tmp_path: Path) -> 
         Receipt.read(path)
 
 
-def test_a_receipt_whose_output_is_gone_is_void(tmp_path: Path) -> None:
+def test_a_receipt_whose_output_is_gone_is_broken(tmp_path: Path) -> None:
     path = finished(tmp_path)
-    assert void_broken(tmp_path, ["packed", "absent"]) == []
+    assert broken_receipts(tmp_path, ["packed", "absent"]) == []
     (tmp_path / "packed/ds/a.h5").unlink()
-    assert void_broken(tmp_path, ["packed"]) == [path]
-    assert not path.exists()
+    assert broken_receipts(tmp_path, ["packed"]) == [path]
+    path.write_text("{")
+    assert broken_receipts(tmp_path, ["packed"]) == [path]
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(), min_size=1))

@@ -206,6 +206,48 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     assert release_files(project) == release_files(finished[0])
 
 
+def test_an_edited_source_is_not_forgotten_by_a_kill(
+    project: Project, bids: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "bids"
+    shutil.copytree(bids, source)
+    project.configure(datasets=[{"id": "tiny", "source": str(source)}])
+    assert project.run().returncode == 0
+    (events,) = (source / "sub-01/func").glob("*_events.tsv")
+    lines = events.read_text().splitlines(keepends=True)
+    cells = lines[2].split("\t")
+    cells[0] = f"{float(cells[0]) + 0.5:g}"
+    events.write_text("".join([*lines[:2], "\t".join(cells), *lines[3:]]))
+    # As if killed when the inventory was made: what follows did not run.
+    assert project.run("--until", "curate").returncode == 0
+    shutil.rmtree(project.folder / ".snakemake" / "log")
+    assert project.run().returncode == 0
+    trials = braindata.open_tables(project.results)["trials"].to_pandas()
+    edited = trials[(trials["subject"] == "01") & (trials["trial"] == 1)]
+    assert set(edited["onset"]) == {float(cells[0])}
+    assert "up to date" in project.log("preprocess", "tiny", "sub-01.log")
+
+
+def test_what_snakemake_forgot_is_in_the_receipts(project: Project, regions: Path) -> None:
+    # Without its metadata, a changed option and a changed definition are still noticed.
+    shutil.rmtree(project.folder / ".snakemake")
+    copy = project.folder / "regions"
+    shutil.copytree(regions, copy)
+    body = yaml.safe_load((copy / "valuation.yaml").read_text())
+    body["regions"][0]["processes"] = ["value"]
+    (copy / "valuation.yaml").write_text(yaml.safe_dump(body))
+    project.configure(regions=str(copy), derive={"high_pass": 0.01})
+    (project.results / "curated/tiny.parquet").unlink()
+    run = project.run()
+    assert run.returncode == 0, run.text
+    assert run.jobs["derive"] == len(REGIONS)
+    assert (project.results / "curated/tiny.parquet").is_file()
+    tables = braindata.open_tables(project.results)
+    assert tables.release == 2
+    described = tables["regions"].to_pandas().set_index("region")
+    assert list(described.loc["vmpfc", "processes"]) == ["value"]
+
+
 def test_two_at_once_are_refused(bids: Path, new_project: Callable[[Path], Project]) -> None:
     project = new_project(bids)
     first = subprocess.Popen(

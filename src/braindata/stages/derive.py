@@ -11,8 +11,8 @@ from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pack.store import open_store
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, merkle
-from braindata.stages.job import Result, read_inventory, receipt_beside, run_job, used
+from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
+from braindata.stages.job import Result, read_inventory, run_job, used
 from braindata.tables.keys import RecordingKey
 from braindata.tables.shards import write_shard
 

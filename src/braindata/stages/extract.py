@@ -11,13 +11,13 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.layout import Layout
 from braindata.pack.store import open_store
+from braindata.receipts import receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.resolve import resolve
 from braindata.regions.template import grey_matter
 from braindata.stages.job import (
     Result,
     read_inventory,
-    receipt_beside,
     receipts_hash,
     run_job,
     unit_receipts,

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from braindata.layout import Layout
 from braindata.receipts import (
-    SUFFIX,
     Outcome,
     Receipt,
     hash_outputs,
@@ -131,8 +130,3 @@ def unit_receipts(layout: Layout, folder: str, dataset: str) -> dict[str, Receip
 def receipts_hash(receipts: dict[str, Receipt]) -> str:
     """Return one hash over what the jobs of several receipts made."""
     return merkle({name: merkle(receipt.outputs) for name, receipt in receipts.items()})
-
-
-def receipt_beside(path: Path) -> Path:
-    """Return the path of the receipt of a job with one shard: it lies beside it."""
-    return path.with_name(path.name.removesuffix(".parquet") + SUFFIX)

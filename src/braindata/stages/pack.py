@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braindata.errors import BraindataError, DataError
+from braindata.errors import DamageError
 from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
 from braindata.receipts import Outcome, Receipt, merkle
@@ -25,18 +25,14 @@ def run(layout: Layout, dataset: str, unit: str) -> bool:
             files = [layout.output / path for path in preprocessed.notes["files"][name]]
             bold, confounds = _one(files, BOLD), _one(files, CONFOUNDS)
             target = layout.store(dataset, name)
-            try:
-                pack_recording(
-                    bold,
-                    confounds,
-                    target,
-                    space=preprocessed.notes["space"],
-                    tr=trs[name],
-                    attributes={"dataset": dataset, "recording": name},
-                )
-            except DataError as error:
-                result.recordings[name] = Outcome.quarantine(error)
-                continue
+            pack_recording(
+                bold,
+                confounds,
+                target,
+                space=preprocessed.notes["space"],
+                tr=trs[name],
+                attributes={"dataset": dataset, "recording": name},
+            )
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
         return result
@@ -56,7 +52,7 @@ def run(layout: Layout, dataset: str, unit: str) -> bool:
 def _one(files: list[Path], ending: str) -> Path:
     found = [path for path in files if path.name.endswith(ending)]
     if len(found) != 1 or not found[0].is_file():
-        raise BraindataError(
+        raise DamageError(
             f"the preprocessed {ending.removeprefix('_')} is gone",
             file=found[0] if found else None,
             hint="delete the receipt of its preprocessing (derivatives/…receipt.json), run again",

@@ -15,12 +15,11 @@ from braindata.bids.events import read_events
 from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, merkle
+from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
 from braindata.stages.job import (
     Result,
     log,
     read_inventory,
-    receipt_beside,
     run_job,
     unit_receipts,
     used,
