@@ -47,6 +47,10 @@ class UsageError(BraindataError):
     exit_code = EXIT_USAGE
 
 
+class DamageError(BraindataError):
+    """An intermediate file of ours is damaged or gone: the job fails, until it is made anew."""
+
+
 class DataError(BraindataError):
     """A file that is corrupt, contradictory or incomplete: its recording is quarantined.
 

@@ -105,6 +105,20 @@ def test_estimates_equal_nilearn_on_percent_signal():
         assert table["estimate"][i].as_py() == pytest.approx(beta * heights[0], rel=0.03)
 
 
+def test_volumes_that_are_not_steady_spoil_nothing():
+    events, values = many_events(), noise()
+    kept = [False] * 3 + [True] * (N_VOLUMES - 3)
+    bright = values * np.concatenate([[1.6, 1.25, 1.08], np.ones(N_VOLUMES - 3)])
+    clean, spoilt = (
+        derive_trials(series_table(series_row(v, kept=kept)), [recording(events)], PLAIN)[0]
+        for v in (values, bright)
+    )
+    expected = clean["estimate"].to_numpy(zero_copy_only=False).astype(float)
+    found = spoilt["estimate"].to_numpy(zero_copy_only=False).astype(float)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert np.abs(found).max() < 2
+
+
 @pytest.mark.parametrize("duration", [0.0, 1.0, 20.0])
 def test_unit_is_percent_of_the_mean_at_the_peak(duration):
     onsets = np.arange(10.0, 330, 35.0)

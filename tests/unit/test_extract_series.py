@@ -12,7 +12,7 @@ from nilearn.datasets import load_mni152_gm_template
 from numpy.typing import NDArray
 
 from braindata.bids.confounds import MOTION_24, TISSUES
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, DamageError
 from braindata.extract.clean import clean, simple_regressors
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
@@ -172,7 +172,7 @@ def test_volumes_that_are_not_steady_are_null_in_the_cleaned_series(tmp_path: Pa
     store, _ = make_store(tmp_path, "a", 3, confounds=confounds)
     none, simple = extract_region(amygdala(), [store], ExtractParameters())[0].to_pylist()
     assert None not in none["values"]
-    assert none["kept"] == [True] * N_VOLUMES
+    assert none["kept"] == [False] + [True] * (N_VOLUMES - 1)
     assert simple["values"].index(None) == 0
     assert simple["values"].count(None) == 1
     assert simple["kept"] == [False] + [True] * (N_VOLUMES - 1)
@@ -185,16 +185,7 @@ def test_bad_recordings_are_quarantined_and_the_others_go_on(tmp_path: Path) -> 
         "nan": make_store(tmp_path, "nan", 5, broken_voxel=inside)[0],
         "native": make_store(tmp_path, "native", 6, space="T1w")[0],
         "bare": make_store(tmp_path, "bare", 7, confounds=pd.DataFrame(index=range(N_VOLUMES)))[0],
-        "cut": make_store(tmp_path, "cut", 8)[0],
-        "flipped": make_store(tmp_path, "flipped", 9)[0],
-        "gone": (RecordingKey("ds", "gone", "01"), tmp_path / "gone.h5"),
     }
-    content = stores["cut"][1].read_bytes()
-    stores["cut"][1].write_bytes(content[: len(content) // 2])
-    content = bytearray(stores["flipped"][1].read_bytes())
-    # The samples are by far the largest part and lie at the end.
-    content[-60_000:-50_000] = bytes(10_000)
-    stores["flipped"][1].write_bytes(content)
     table, outcomes = extract_region(amygdala(), list(stores.values()), ExtractParameters())
     states = {name: outcome.state for name, outcome in outcomes.items()}
     assert states == {name: "done" if name == "good" else "quarantined" for name in stores}
@@ -203,8 +194,6 @@ def test_bad_recordings_are_quarantined_and_the_others_go_on(tmp_path: Path) -> 
     assert "NaN" in reasons["nan"]
     assert "T1w" in reasons["native"]
     assert "trans_x" in reasons["bare"]
-    assert "sample store" in reasons["cut"]
-    assert "cannot be read" in reasons["flipped"]
     for name in set(stores) - {"good"}:
         assert outcomes[name].file == str(stores[name][1])
 
@@ -236,3 +225,20 @@ def test_a_recording_given_twice_is_refused(tmp_path: Path) -> None:
     store, _ = make_store(tmp_path, "a", 0)
     with pytest.raises(ValueError, match="twice"):
         extract_region(amygdala(), [store, store], ExtractParameters())
+
+
+def test_a_damaged_store_fails_the_job_until_it_is_made_anew(tmp_path: Path) -> None:
+    good = make_store(tmp_path, "good", 4)[0]
+    cut, flipped = make_store(tmp_path, "cut", 8)[0], make_store(tmp_path, "flipped", 9)[0]
+    content = cut[1].read_bytes()
+    cut[1].write_bytes(content[: len(content) // 2])
+    damaged = bytearray(flipped[1].read_bytes())
+    # The samples are by far the largest part and lie at the end.
+    damaged[-60_000:-50_000] = bytes(10_000)
+    flipped[1].write_bytes(damaged)
+    gone = (RecordingKey("ds", "gone", "01"), tmp_path / "gone.h5")
+    for bad in (cut, flipped, gone):
+        with pytest.raises(DamageError) as caught:
+            extract_region(amygdala(), [good, bad], ExtractParameters())
+        assert caught.value.file == str(bad[1])
+        assert "made anew" in str(caught.value)

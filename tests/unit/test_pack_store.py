@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braindata.errors import DataError
+from braindata.errors import DamageError
 from braindata.pack.store import CHUNK_VOXELS, Grid, open_store, write_store
 
 N_VOXELS = 2 * CHUNK_VOXELS + 77
@@ -93,46 +93,46 @@ def test_a_store_smaller_than_a_chunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_truncated_file_is_bad_data(tmp_path: Path, share: float) -> None:
+def test_a_truncated_file_is_damage(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DataError, match="cannot be opened") as raised, open_store(path):
+    with pytest.raises(DamageError, match="cannot be opened") as raised, open_store(path):
         pass
     assert raised.value.file == str(path)
     assert raised.value.hint
 
 
-def test_a_missing_file_is_bad_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be opened"), open_store(tmp_path / "a.h5"):
+def test_a_missing_file_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(DamageError, match="cannot be opened"), open_store(tmp_path / "a.h5"):
         pass
 
 
-def test_another_hdf5_file_is_bad_data(tmp_path: Path) -> None:
+def test_another_hdf5_file_is_damage(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["samples"] = np.zeros((3, 4))
-    with pytest.raises(DataError, match="no sample store"), open_store(tmp_path / "a.h5"):
+    with pytest.raises(DamageError, match="no sample store"), open_store(tmp_path / "a.h5"):
         pass
 
 
-def test_another_version_is_bad_data(tmp_path: Path) -> None:
+def test_another_version_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())
     with h5py.File(path, "r+") as file:
         header = file.attrs["header"].replace('"format_version": 1', '"format_version": 99')
         file.attrs["header"] = header
-    with pytest.raises(DataError, match="another version"), open_store(path):
+    with pytest.raises(DamageError, match="another version"), open_store(path):
         pass
 
 
 @pytest.mark.parametrize("name", ["samples", "voxels", "has_data", "confounds"])
-def test_a_lost_part_is_bad_data(tmp_path: Path, name: str) -> None:
+def test_a_lost_part_is_damage(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())
     with h5py.File(path, "r+") as file:
         del file[name]
-    with pytest.raises(DataError, match="no sample store"), open_store(path):
+    with pytest.raises(DamageError, match="no sample store"), open_store(path):
         pass
 
 

@@ -145,7 +145,8 @@ def _estimate(
         nothing: list[float | None] = [None] * n_trials
         reason = "the region's series is null: the recording covers too little of it"
         return _Estimates(nothing, nothing, [reason] * n_trials)
-    percent = _percent(np.array(values, dtype=np.float64))
+    kept = row["kept"] if isinstance(row["kept"], list) else [True] * len(values)
+    percent = _percent(np.array(values, dtype=np.float64), np.array(kept, dtype=bool))
     rate = row["sampling_frequency"]
     if not isinstance(rate, float) or abs(rate * recording.tr - 1) > TR_TOLERANCE:
         raise DataError(
@@ -154,7 +155,6 @@ def _estimate(
         )
     start = row["start"] if isinstance(row["start"], float) else 0.0
     times = frame_times(len(percent), recording.tr, parameters.slice_time_ref, start)
-    kept = row["kept"] if isinstance(row["kept"], list) else None
     nuisance = nuisance_columns(
         recording.confounds, parameters.confounds, times, parameters.high_pass, kept
     )
@@ -188,19 +188,25 @@ def _estimate(
     )
 
 
-def _percent(values: Floats) -> Floats:
-    hint = "run `braindata verify`, or exclude the recording"
+def _percent(values: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """Return a series in percent of its mean over the kept volumes.
+
+    Volumes that are not in a steady state are much brighter; the design has a column for each.
+    """
+    hint = "look at the preprocessed image of this recording"
     if not np.isfinite(values).all():
         raise DataError("the series holds values that are not finite", hint=hint)
-    mean = values.mean()
-    if mean <= values.std():
+    if not kept.any():
+        raise DataError("no volume is kept", hint=hint)
+    mean, spread = values[kept].mean(), values[kept].std()
+    if mean <= spread:
         raise DataError(
-            f"the series has a mean of {mean:.3g} and a standard deviation of {values.std():.3g}: "
+            f"the series has a mean of {mean:.3g} and a standard deviation of {spread:.3g}: "
             "it is no image intensity, of which a percentage could be taken",
             hint=hint,
         )
     percent: Floats = 100.0 * (values / mean - 1.0)
-    if np.ptp(percent) < 1e-9:
+    if np.ptp(percent[kept]) < 1e-9:
         raise DataError("the series is constant", hint=hint)
     return percent
 

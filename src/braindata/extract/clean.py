@@ -61,8 +61,24 @@ def simple_regressors(confounds: pd.DataFrame) -> Regressors:
     # fMRIPrep leaves the cosines out for very short recordings; so does nilearn then.
     cosines = [name for name in confounds.columns if "cosine" in name]
     values = confound_values(confounds, [*MOTION_24, *TISSUES, *cosines], hint=HINT)
+    return Regressors(values, steady(confounds))
+
+
+def steady(confounds: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return whether each volume is in a steady state, as fMRIPrep's outlier columns say.
+
+    Parameters
+    ----------
+    confounds : pandas.DataFrame, shape (n_volumes, n_confounds)
+        Confounds under fMRIPrep's names.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_volumes,)
+        All true where there is no such column.
+    """
     unsteady = [name for name in confounds.columns if "non_steady_state" in name]
-    return Regressors(values, kept=(confounds[unsteady] == 0).all(axis=1).to_numpy(bool))
+    return (confounds[unsteady] == 0).all(axis=1).to_numpy(bool)
 
 
 def clean(series: NDArray[np.float64], regressors: Regressors) -> NDArray[np.float64]:

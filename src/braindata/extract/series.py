@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from braindata.errors import DataError
-from braindata.extract.clean import clean, simple_regressors
+from braindata.extract.clean import clean, simple_regressors, steady
 from braindata.extract.parameters import ExtractParameters
 from braindata.pack.store import Grid, Store, open_store
 from braindata.receipts import Outcome
@@ -43,12 +44,12 @@ def extract_region(
     table : pyarrow.Table
         With the schema `SERIES`: a row for each recording and strategy, sorted by both.
     outcomes : dict of str to Outcome
-        By recording: done, or quarantined because its store or its confounds are bad.
+        By recording: done, or quarantined because its space or its confounds are unfit.
 
     Raises
     ------
     BraindataError
-        When the region has no voxel on the grid of a recording.
+        When the region has no voxel on the grid of a recording, or a store is damaged.
     """
     rows: list[dict[str, Any]] = []
     outcomes: dict[str, Outcome] = {}
@@ -63,13 +64,6 @@ def extract_region(
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
-        except OSError as error:
-            damaged = DataError(
-                f"the sample store cannot be read ({error})",
-                file=path,
-                hint="delete it and run again: it is made anew",
-            )
-            outcomes[key.recording] = Outcome.quarantine(damaged)
         else:
             outcomes[key.recording] = Outcome("done")
             who = {**vars(key), "region": region.name, "definition_hash": region.definition_hash}
@@ -110,19 +104,17 @@ def _recording_series(
             for strategy in sorted(parameters.strategies)
         ]
     mean = _weighted_mean(store, placed)
+    kept = steady(store.confounds)
     series: list[Mapping[str, Any]] = []
     for strategy in sorted(parameters.strategies):
-        values, kept = mean, np.ones(store.n_volumes, bool)
+        values = mean
         if strategy == "simple":
-            regressors = simple_regressors(store.confounds)
-            values, kept = clean(mean, regressors), regressors.kept
+            values = clean(mean, simple_regressors(store.confounds))
         series.append(
             {
                 "strategy": strategy,
-                "values": [
-                    value if keep else None
-                    for value, keep in zip(values.tolist(), kept.tolist(), strict=True)
-                ],
+                # Cleaning has no value for a volume that is not kept; the uncleaned mean has one.
+                "values": [None if math.isnan(value) else value for value in values.tolist()],
                 "kept": kept.tolist(),
                 "unit": units[strategy],
                 **facts,

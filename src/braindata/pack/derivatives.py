@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, generate_binary_structure
 
-from braindata.errors import DataError
+from braindata.errors import DamageError
 from braindata.pack.store import Grid, write_store
 
 # Voxels by which the template's brain mask is widened, so that no region at its rim is cut off.
@@ -75,17 +75,17 @@ def pack_recording(
 
     Raises
     ------
-    DataError
+    DamageError
         When an image or table cannot be read, or they differ in length.
     """
     image, raw = _load(bold)
     shape, n_volumes = image.shape[:3], image.shape[3]
     table = pd.read_csv(confounds, sep="\t", na_values="n/a")
     if len(table) != n_volumes:
-        raise DataError(
+        raise DamageError(
             f"{len(table)} rows of confounds for {n_volumes} volumes",
             file=confounds,
-            hint="delete the derivatives of this recording and run again",
+            hint="delete the receipt of its preprocessing (derivatives/…receipt.json), run again",
         )
     mask = store_mask(shape, image.affine)
     # The source's own numbers are kept, integers unchanged: lossless and a quarter of the size.
@@ -112,8 +112,8 @@ def _load(path: Path) -> tuple[Any, NDArray[Any]]:
         # Unscaled and in the file's own type.
         return image, np.asarray(image.dataobj.get_unscaled())
     except (ImageFileError, EOFError, OSError, zlib.error, ValueError) as error:
-        raise DataError(
-            f"the preprocessed image cannot be read ({error})",
+        raise DamageError(
+            "the preprocessed image cannot be read",
             file=path,
-            hint="delete the receipt of its preprocessing and run again",
+            hint="delete the receipt of its preprocessing (derivatives/…receipt.json), run again",
         ) from error

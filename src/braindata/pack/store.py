@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braindata.errors import DataError
+from braindata.errors import DamageError
 from braindata.files import atomic_path
 
 FORMAT = "braindata-store"
 FORMAT_VERSION = 1
 CHUNK_VOXELS = 512
+HINT = "delete it and run again: it is made anew"
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,22 @@ class Store:
         -------
         ndarray of float32, shape (n, n_volumes)
             Samples in image units, in the order of `positions`.
+
+        Raises
+        ------
+        DamageError
+            When a checksum is wrong.
         """
         result = np.empty((len(positions), self.n_volumes), self._samples.dtype)
         chunks = positions // CHUNK_VOXELS
         for chunk in np.unique(chunks):
             wanted = chunks == chunk
             start = int(chunk) * CHUNK_VOXELS
-            block = self._samples[start : start + CHUNK_VOXELS]
+            try:
+                block = self._samples[start : start + CHUNK_VOXELS]
+            except OSError as error:
+                file = self._samples.file.filename
+                raise DamageError("the sample store is damaged", file=file, hint=HINT) from error
             result[wanted] = block[positions[wanted] - start]
         return (result * self._slope + self._intercept).astype(np.float32)
 
@@ -166,21 +176,20 @@ def open_store(path: Path) -> Iterator[Store]:
 
     Raises
     ------
-    DataError
+    DamageError
         When the file is missing, truncated or no sample store.
     """
-    hint = "delete it and run again: it is made anew"
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(
-            f"the sample store cannot be opened ({error})", file=path, hint=hint
+        raise DamageError(
+            f"the sample store cannot be opened ({error})", file=path, hint=HINT
         ) from error
     with file:
         try:
             header = json.loads(file.attrs["header"])
             if (header["format"], header["format_version"]) != (FORMAT, FORMAT_VERSION):
-                raise DataError("a sample store of another version", file=path, hint=hint)
+                raise DamageError("a sample store of another version", file=path, hint=HINT)
             samples = file["samples"]
             store = Store(
                 grid=Grid(
@@ -199,5 +208,5 @@ def open_store(path: Path) -> Iterator[Store]:
                 _intercept=header["intercept"],
             )
         except (KeyError, ValueError, OSError) as error:
-            raise DataError("this is no sample store", file=path, hint=hint) from error
+            raise DamageError("this is no sample store", file=path, hint=HINT) from error
         yield store

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TABLES_FOLDER = "tables"
-HINT = "run `braindata verify`, or publish again"
+HINT = "delete the damaged file if it is there, and run snakemake again: it is made anew"
 
 
 @dataclass(frozen=True)
