@@ -16,6 +16,7 @@ from braindata.derive.parameters import DeriveParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
+from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullParameters
 from braindata.regions.definition import Region
 from braindata.regions.definition import validate_set as validate_region_set
@@ -160,7 +161,9 @@ def load_config(
     base = {
         key: _base_folder(key, values.get(key), stated) for key in ("output", "datasets", "regions")
     }
-    output = (base["output"] / config.output).resolve()
+    output = (base["output"] / Path(config.output).expanduser()).resolve()
+    if set("{}") & set(str(output)):
+        raise UsageError("output: braces mean something else to Snakemake", file=shown)
     datasets = []
     for dataset in config.datasets:
         source = _existing(dataset.source, base["datasets"], Path.cwd())
@@ -170,6 +173,7 @@ def load_config(
                 file=shown,
                 hint=f"looked in {base['datasets']} and in {Path.cwd()}",
             )
+        require_bids(source)
         if source == output or output in source.parents or source in output.parents:
             raise UsageError(
                 f"data set {dataset.id}: source and output lie in each other",
@@ -228,8 +232,10 @@ def _read_region_file(file: Path) -> list[Region]:
             file=file,
             hint="see config/regions/spheres",
         )
+    if not isinstance(body["regions"], list) or not body["regions"]:
+        raise UsageError("`regions` must be a list of at least one region", file=file)
     regions = []
-    for entry in body["regions"] or []:
+    for entry in body["regions"]:
         name = entry.get("name", "?") if isinstance(entry, dict) else "?"
         try:
             regions.append(Region.model_validate({"level": body["level"], **entry}))
@@ -258,7 +264,11 @@ def _existing(path: str, *folders: Path) -> Path | None:
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
+        if detail["type"] == "too_short" and len(details) > 1:
+            # pydantic counts only the valid entries of a list: the fault is in one of the others.
+            continue
         where = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "extra_forbidden":
             known = _known_keys(model, detail["loc"][:-1])

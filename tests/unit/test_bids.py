@@ -74,6 +74,7 @@ def test_events_keep_types_and_order(tmp_path: Path) -> None:
         ("onset,duration\n1,2\n", "no column onset"),
         ("onset\tduration\nlate\t1\n", "'late', not a number"),
         ("onset\tduration\n1\t1\nn/a\t1\n", "onset is missing in row 3"),
+        ("onset\tduration\n1\t1\n2\t1\tmore\n", "cannot be read"),
     ],
 )
 def test_bad_events_are_named(tmp_path: Path, text: str, problem: str) -> None:
@@ -82,6 +83,23 @@ def test_bad_events_are_named(tmp_path: Path, text: str, problem: str) -> None:
         read_events(path)
     assert caught.value.file == str(path)
     assert caught.value.hint
+
+
+def test_labels_that_resemble_numbers_stay_labels(tmp_path: Path) -> None:
+    rows = ["E1\t101\t.5\t5.", "E2\tn/a\t1\t6."]
+    text = "onset\tduration\tcode\tstim_file\ta\tb\n" + "".join(f"1\t1\t{r}\n" for r in rows)
+    table = read_events(write(tmp_path / "a_events.tsv", text))
+    assert list(table["code"]) == ["E1", "E2"]
+    assert list(table["stim_file"]) == ["101", None]
+    assert list(table["a"]) == [0.5, 1.0]
+    assert list(table["b"]) == [5.0, 6.0]
+
+
+def test_a_lone_quotation_mark_swallows_no_rows(tmp_path: Path) -> None:
+    text = 'onset\tduration\tnote\n1\t1\t"oh\n2\t1\tb\n3\t1\t"c\n\n'
+    assert list(read_events(write(tmp_path / "a_events.tsv", text))["note"]) == ['"oh', "b", '"c']
+    text = 'onset\tduration\tnote\n1\t1\t"a\tb"\n'
+    assert list(read_events(write(tmp_path / "a_events.tsv", text))["note"]) == ["a\tb"]
 
 
 @given(

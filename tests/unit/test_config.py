@@ -27,6 +27,7 @@ def body(**changes: Any) -> dict[str, Any]:
 def project(tmp_path: Path) -> Path:
     for name in ("bids", "regions", "config", "elsewhere"):
         (tmp_path / name).mkdir()
+    (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x"}')
     return tmp_path
 
 
@@ -46,6 +47,12 @@ def project(tmp_path: Path) -> Path:
 def test_wrong_keys_and_values_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_config(body(**changes), "my.yaml")
+
+
+def test_one_fault_is_one_error() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_config(body(datasets=[{"id": "a", "sorce": "x"}]))
+    assert "at least 1" not in caught.value.problem
 
 
 def test_paths_are_relative_to_the_file_that_states_them(
@@ -81,6 +88,8 @@ def test_a_source_in_the_working_directory_is_found(
         ({"regions": "nowhere"}, "there is no nowhere"),
         ({"output": "bids/results"}, "lie in each other"),
         ({"output": "."}, "lie in each other"),
+        ({"output": "a{b}"}, "braces"),
+        ({"datasets": [{"id": "a", "source": "elsewhere"}]}, "no BIDS data set"),
     ],
 )
 def test_wrong_paths_are_refused(project: Path, changes: dict[str, Any], message: str) -> None:
@@ -131,6 +140,10 @@ def test_region_files_are_checked(tmp_path: Path, repository: Path) -> None:
     file.write_text(yaml.safe_dump({"level": "valuation", "regions": [region]}))
     with pytest.raises(UsageError, match="a right sphere cannot have its centre at x = -10"):
         load_regions(str(file))
+    for nothing in ("", " 5", " []"):
+        file.write_text(f"level: valuation\nregions:{nothing}\n")
+        with pytest.raises(UsageError, match="list of at least one region"):
+            load_regions(str(file))
     file.write_text("level: [valuation\n")
     with pytest.raises(UsageError, match="not valid YAML"):
         load_regions(str(file))

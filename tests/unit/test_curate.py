@@ -52,7 +52,8 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
 
 
 def rows(root: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
-    source = Source("ds", "v1", root, {})
+    files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
+    source = Source("ds", "v1", root, files)
     table = build_inventory(source, Verdict(), CurateParameters(**parameters))
     return {row["recording"]: row for row in table.to_pylist()}
 
@@ -141,6 +142,52 @@ def test_damage_leaves_out_one_recording(kind: str, bids: Callable[..., Path]) -
     assert (hurt["status"], hurt["stage"]) == (status, "curate")
     assert reason in hurt["reason"]
     assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+def test_two_files_of_one_recording_are_left_out(bids: Callable[..., Path]) -> None:
+    root = bids("01", "02")
+    save(root / "sub-01/func/sub-01_task-a_run-01_bold.nii", (4, 4, 4, 60))
+    found = rows(root)
+    assert found["sub-01_task-a_run-01_bold"]["status"] == "quarantined"
+    assert "two files" in found["sub-01_task-a_run-01_bold"]["reason"]
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+@pytest.mark.parametrize("label", ["A.b", "pilot_2", "c+d", "é"])
+def test_names_that_bids_does_not_allow_are_accounted_for(
+    bids: Callable[..., Path], label: str
+) -> None:
+    root = bids("02")
+    save(root / f"sub-{label}/func/sub-{label}_task-a_bold.nii.gz", (4, 4, 4, 60))
+    found = rows(root)
+    assert len(found) == 2
+    assert found[f"sub-{label}_task-a_bold"]["status"] == "quarantined"
+
+
+@pytest.mark.parametrize("kind", ["_bold.nii.gz", "_events.tsv"])
+def test_contents_that_were_not_fetched_leave_out_one_recording(
+    bids: Callable[..., Path], kind: str
+) -> None:
+    root = bids("01", "02")
+    path = root / f"sub-01/func/sub-01_task-a_run-01{kind}"
+    path.unlink()
+    path.symlink_to("../gone")
+    found = rows(root)
+    hurt = found["sub-01_task-a_run-01_bold"]
+    assert hurt["status"] == "quarantined"
+    assert "not there" in hurt["reason"]
+    assert "git annex get" in hurt["hint"]
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+def test_units_of_time_that_do_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "a_bold.nii.gz"
+    save(path, (4, 4, 4, 60))
+    image = nib.load(path)
+    image.header["xyzt_units"] = 255
+    nib.save(image, path)
+    with pytest.raises(DataError, match="cannot be opened"):
+        read_bold_header(path)
 
 
 def test_sidecars_are_inherited_in_spite_of_a_byte_order_mark(bids: Callable[..., Path]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import UsageError
 from braindata.pull.local import (
     list_files,
     listing_hash,
@@ -92,14 +92,26 @@ def test_a_change_is_noticed(source: Path) -> None:
     assert listing_hash(source) != second
 
 
-def test_what_is_no_data_set_or_not_there_is_refused(source: Path, tmp_path: Path) -> None:
+def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no dataset_description\.json"):
         list_files(tmp_path)
-    (source / "sub-01/annexed.nii.gz").symlink_to("../.git/annex/objects/gone")
-    with pytest.raises(BraindataError, match="cannot be read") as caught:
-        pull_local(source, tmp_path / "raw", "link")
-    assert caught.value.file == str(source / "sub-01/annexed.nii.gz")
-    assert "git annex get" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_contents_that_are_not_there_are_recorded(source: Path, tmp_path: Path, mode: str) -> None:
+    annexed = source / "sub-01/annexed.nii.gz"
+    annexed.symlink_to("../.git/annex/objects/gone")
+    files = pull_local(source, tmp_path / "raw", mode)  # type: ignore[arg-type]
+    (found,) = [file for file in files if not file.sha256]
+    assert (found.path, found.size) == ("sub-01/annexed.nii.gz", 0)
+    assert (tmp_path / "raw" / found.path).is_symlink()
+    assert listing_hash(source)
+
+
+def test_a_link_that_leads_back_is_not_followed(source: Path) -> None:
+    before = list_files(source)
+    (source / "sub-01" / "all").symlink_to(source, target_is_directory=True)
+    assert list_files(source) == before
 
 
 def test_manifest_round_trip(source: Path, tmp_path: Path) -> None:

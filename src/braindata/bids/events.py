@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,8 +16,10 @@ from braindata.errors import DataError
 
 # BIDS writes a missing value as n/a; the others are what data sets have instead.
 MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
+# File names, also where they look like numbers.
+TEXT = ("stim_file",)
 # A number whose text says nothing beyond its value: 7, -1.5, 1e-3, but not 007, which is a label.
-_PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")
+_PLAIN_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def find_events(root: Path, recording: str) -> str | None:
@@ -39,7 +45,8 @@ def read_events(path: Path) -> pd.DataFrame:
     """Read an events file.
 
     Columns whose values are all plain numbers become numbers; all others stay text, so that
-    labels keep their leading zeros. ``n/a`` becomes missing.
+    labels keep their leading zeros. ``n/a`` becomes missing. A cell that opens with a quotation
+    mark and does not close it is taken as it stands.
 
     Returns
     -------
@@ -53,16 +60,18 @@ def read_events(path: Path) -> pd.DataFrame:
     """
     try:
         # utf-8-sig: real data sets have byte-order marks.
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            na_values=MISSING,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        table = _parse(text, csv.QUOTE_MINIMAL)
+        if len(table) != sum(bool(line.strip()) for line in text.splitlines()) - 1:
+            # A field that opens with a quotation mark and does not close it swallows lines.
+            table = _parse(text, csv.QUOTE_NONE)
+    except (
+        OSError,
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
         raise DataError(
             f"the events file cannot be read ({error})",
             file=path,
@@ -84,6 +93,8 @@ def read_events(path: Path) -> pd.DataFrame:
     for name in table.columns:
         if name in ("onset", "duration"):
             table[name] = _seconds(table[name], name, path)
+        elif name in TEXT:
+            table[name] = table[name].str.strip().astype(object).where(table[name].notna(), None)
         else:
             table[name] = _typed(table[name])
     if table["onset"].isna().any():
@@ -93,6 +104,21 @@ def read_events(path: Path) -> pd.DataFrame:
             hint="each event needs an onset in seconds",
         )
     return table
+
+
+def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        # pandas warns when it drops fields of a row that is longer than the header.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            io.StringIO(text),
+            sep="\t",
+            dtype=str,
+            keep_default_na=False,
+            na_values=MISSING,
+            index_col=False,
+            quoting=quoting,
+        )
 
 
 def _seconds(column: pd.Series, name: str, path: Path) -> pd.Series:

@@ -8,7 +8,7 @@ from typing import Any
 
 from braindata.bids.entities import entities
 from braindata.bids.inheritance import inherited
-from braindata.errors import BraindataError, DataError, UsageError
+from braindata.errors import BraindataError, DataError
 
 
 def sidecar(root: Path, recording: str) -> dict[str, Any]:
@@ -47,20 +47,12 @@ def dataset_description(root: Path) -> dict[str, Any]:
 
     Raises
     ------
-    UsageError
-        When the folder has none: it is no BIDS data set.
     BraindataError
-        When it is no valid JSON.
+        When it is no JSON object.
     """
     path = root / "dataset_description.json"
     try:
         description = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UsageError(
-            "this folder is no BIDS data set: it has no dataset_description.json",
-            file=root,
-            hint="give the folder that holds dataset_description.json and the sub-… folders",
-        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BraindataError(f"this is not valid JSON ({error})", file=path) from error
     if not isinstance(description, dict):

@@ -39,7 +39,11 @@ def read_bold_header(path: Path) -> BoldHeader:
     try:
         image = nib.load(path)
         header, shape, affine = image.header, image.shape, image.affine
-    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        units = header.get_xyzt_units()[1]
+    except (
+        *(ImageFileError, HeaderDataError, EOFError, OSError, zlib.error),
+        *(ValueError, KeyError, AttributeError),
+    ) as error:
         raise DataError(
             f"the image cannot be opened ({error})",
             file=path,
@@ -57,7 +61,6 @@ def read_bold_header(path: Path) -> BoldHeader:
             file=path,
             hint="convert the image again from DICOM",
         )
-    units = header.get_xyzt_units()[1]
     zoom = float(header.get_zooms()[3])
     scale = {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
     return BoldHeader(int(shape[3]), zoom * scale if zoom > 0 else None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import bids2table
@@ -20,6 +21,7 @@ from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
+BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 IMAGE_EXTENSIONS = (".nii.gz", ".nii")
 # More events than this share after the end of the run: another run's file, or milliseconds.
 MAX_SHARE_BEYOND = 0.5
@@ -105,8 +107,49 @@ def build_inventory(source: Source, verdict: Verdict, parameters: CurateParamete
         if outcome.state != "done":
             row |= {"stage": "curate", "reason": outcome.reason, "hint": outcome.hint}
         rows.append(row)
-    rows.sort(key=lambda row: str(row["recording"]))
+    rows += _misnamed(source, set(bolds))
+    _quarantine_doubles(rows)
+    rows.sort(key=lambda row: (str(row["recording"]), str(row["path"])))
     return pa.Table.from_pylist(rows, schema=RECORDINGS)
+
+
+def _misnamed(source: Source, indexed: set[str]) -> list[dict[str, Any]]:
+    """Return rows for BOLD images whose names BIDS does not allow: they are not in the index."""
+    rows = []
+    for path in sorted(source.sha256):
+        if path in indexed or not BOLD_NAME.search(path):
+            continue
+        rows.append(
+            dict.fromkeys(RECORDINGS.names)
+            | {
+                "dataset": source.dataset,
+                "dataset_version": source.version,
+                "recording": BOLD_NAME.sub("_bold", PurePosixPath(path).name),
+                "modality": "fmri",
+                "path": path,
+                "sha256": source.sha256[path],
+                "status": "quarantined",
+                "stage": "curate",
+                "reason": "its path is not one that BIDS allows for a recording",
+                "hint": "labels hold letters and digits only; rename it, see the validator's word",
+            }
+        )
+    return rows
+
+
+def _quarantine_doubles(rows: list[dict[str, Any]]) -> None:
+    """Leave out recordings of which there are two under one name, such as .nii and .nii.gz."""
+    paths: dict[str, list[str]] = {}
+    for row in rows:
+        paths.setdefault(row["recording"], []).append(row["path"])
+    for row in rows:
+        if len(paths[row["recording"]]) > 1 and row["status"] == "used":
+            row |= {
+                "status": "quarantined",
+                "stage": "curate",
+                "reason": f"there are two files of it: {', '.join(paths[row['recording']])}",
+                "hint": "remove the one that is not meant",
+            }
 
 
 def _choose_t1w(t1ws: list[str], subject: str, session: str | None) -> str | None:
@@ -122,6 +165,13 @@ def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Out
     if by_choice is not None:
         return by_choice
     try:
+        for key in ("path", "events", "t1w"):
+            if row[key] is not None and not (root / row[key]).exists():
+                raise DataError(
+                    f"the contents of {row[key]} are not there",
+                    file=root / row[key],
+                    hint="fetch them into the source (git annex get, datalad get), run again",
+                )
         header = read_bold_header(root / row["path"])
         row["n_volumes"] = header.n_volumes
         row["tr"] = check_tr(header, sidecar(root, row["path"]), root / row["path"])

@@ -190,7 +190,7 @@ def load_volume(path: Path) -> Image:
 def _load(path: Path) -> nib.Nifti1Image:
     try:
         image = nib.load(path)
-    except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
+    except (ImageFileError, HeaderDataError, ValueError, KeyError, *_READ_ERRORS) as error:
         raise DataError(
             f"this is no readable NIfTI image ({error})", file=path, hint=_BROKEN_HINT
         ) from error

@@ -20,11 +20,38 @@ SKIPPED_FOLDERS = frozenset({"derivatives", "sourcedata"})
 
 @dataclass(frozen=True)
 class PulledFile:
-    """One file of a pulled data set: path below its root, size in bytes, sha256."""
+    """One file of a pulled data set.
+
+    Attributes
+    ----------
+    path : str
+        Below the data set's root.
+    size : int
+        In bytes; 0 where the contents are not there.
+    sha256 : str
+        Hash of its contents; empty where they are not there (a link that leads nowhere, as of an
+        annexed file that was not fetched).
+    """
 
     path: str
     size: int
     sha256: str
+
+
+def require_bids(source: Path) -> None:
+    """Check that a folder is a BIDS data set.
+
+    Raises
+    ------
+    UsageError
+        When it has no dataset_description.json.
+    """
+    if not (source / "dataset_description.json").is_file():
+        raise UsageError(
+            "this folder is no BIDS data set: it has no dataset_description.json",
+            file=source,
+            hint="give the folder that holds dataset_description.json and the sub-… folders",
+        )
 
 
 def list_files(source: Path) -> list[str]:
@@ -37,12 +64,7 @@ def list_files(source: Path) -> list[str]:
     UsageError
         When the folder is no BIDS data set.
     """
-    if not (source / "dataset_description.json").is_file():
-        raise UsageError(
-            "this folder is no BIDS data set: it has no dataset_description.json",
-            file=source,
-            hint="give the folder that holds dataset_description.json and the sub-… folders",
-        )
+    require_bids(source)
     found = []
     for folder, folders, files in os.walk(source, followlinks=True):
         relative = Path(folder).relative_to(source)
@@ -50,7 +72,9 @@ def list_files(source: Path) -> list[str]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not (at_top and name in SKIPPED_FOLDERS)
+            if not name.startswith(".")
+            and not (at_top and name in SKIPPED_FOLDERS)
+            and not _leads_back(Path(folder) / name)
         )
         # .bidsignore is hidden and part of the data set: the validator reads it.
         found += [
@@ -99,6 +123,11 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
     pulled = []
     for name in list_files(source):
         origin, image = source / name, target / name
+        if not origin.exists():
+            # One file that nobody fetched is no reason to refuse the others: curation names it.
+            _link(origin, image)
+            pulled.append(PulledFile(name, 0, ""))
+            continue
         try:
             digest = sha256_file(origin)
             size = origin.stat().st_size
@@ -106,8 +135,7 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
             raise BraindataError(
                 f"this file cannot be read ({error.strerror})",
                 file=origin,
-                hint="a link to contents that are not there? fetch them (git annex get, datalad "
-                "get) or remove it",
+                hint="check its permissions and the disk",
             ) from error
         if mode == "link":
             _link(origin, image)
@@ -143,6 +171,11 @@ def read_manifest(path: Path) -> dict[str, PulledFile]:
             "the manifest of the pulled data set is missing", file=path, hint="run pull again"
         ) from error
     return {row["path"]: PulledFile(row["path"], int(row["size"]), row["sha256"]) for row in rows}
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one of those above it, which would go on for ever."""
+    return folder.is_symlink() and folder.resolve() in folder.parent.resolve().parents
 
 
 def _link(origin: Path, image: Path) -> None:
