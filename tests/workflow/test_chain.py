@@ -228,24 +228,32 @@ def test_an_edited_source_is_not_forgotten_by_a_kill(
     assert "up to date" in project.log("preprocess", "tiny", "sub-01.log")
 
 
-def test_what_snakemake_forgot_is_in_the_receipts(project: Project, regions: Path) -> None:
-    # Without its metadata, a changed option and a changed definition are still noticed.
-    shutil.rmtree(project.folder / ".snakemake")
+def test_an_edited_description_reaches_the_tables(project: Project, regions: Path) -> None:
     copy = project.folder / "regions"
     shutil.copytree(regions, copy)
     body = yaml.safe_load((copy / "valuation.yaml").read_text())
     body["regions"][0]["processes"] = ["value"]
     (copy / "valuation.yaml").write_text(yaml.safe_dump(body))
-    project.configure(regions=str(copy), derive={"high_pass": 0.01})
+    project.configure(regions=str(copy))
+    assert project.run().returncode == 0
+    tables = braindata.open_tables(project.results)
+    described = tables["regions"].to_pandas().set_index("region")
+    assert list(described.loc["vmpfc", "processes"]) == ["value"]
+    # Its voxels are the same, and so are the shards that hold numbers.
+    first, second = (set(read_release(project.results / "tables", n).paths()) for n in (1, 2))
+    assert {name.split("/")[0] for name in first ^ second} == {"regions"}
+
+
+def test_what_snakemake_forgot_is_in_the_receipts(project: Project) -> None:
+    # Without its metadata, a changed option is still noticed.
+    shutil.rmtree(project.folder / ".snakemake")
+    project.configure(derive={"high_pass": 0.01})
     (project.results / "curated/tiny.parquet").unlink()
     run = project.run()
     assert run.returncode == 0, run.text
     assert run.jobs["derive"] == len(REGIONS)
     assert (project.results / "curated/tiny.parquet").is_file()
-    tables = braindata.open_tables(project.results)
-    assert tables.release == 2
-    described = tables["regions"].to_pandas().set_index("region")
-    assert list(described.loc["vmpfc", "processes"]) == ["value"]
+    assert braindata.open_tables(project.results).release == 2
 
 
 def test_two_at_once_are_refused(bids: Path, new_project: Callable[[Path], Project]) -> None:

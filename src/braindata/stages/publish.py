@@ -15,7 +15,7 @@ from braindata.bids.events import read_events
 from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
+from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages.job import (
     Result,
     log,
@@ -79,9 +79,10 @@ def run(layout: Layout, parameters: Parameters) -> bool:
 
 
 def _facts(receipt: Receipt) -> dict[str, str]:
-    """What a release takes from a receipt: its outputs, and what became of its recordings."""
+    """What a release takes from a receipt: outputs, what became of recordings, definitions."""
     states = {name: f"{o.state} {o.reason} {o.hint}" for name, o in receipt.recordings.items()}
-    return receipt.outputs | states | {"notes": str(sorted(receipt.notes.items()))}
+    other = content_hash([receipt.parameters, receipt.notes])
+    return receipt.outputs | states | {"parameters and notes": other}
 
 
 def _all_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
@@ -137,17 +138,16 @@ def recording_rows(
     whose series are there but whose trials could not be estimated stays `used`, with the reason.
     """
     rows = read_inventory(layout, dataset)
+    of_regions = {
+        "extract": _receipts_of(layout.series, dataset, regions, layout, receipts),
+        "derive": _receipts_of(layout.trials, dataset, regions, layout, receipts),
+    }
     for row in rows:
         if row["status"] != "used":
             continue
         unit = f"{dataset}/{row['unit']}"
         preprocessed, packed = receipts[f"derivatives/{unit}"], receipts[f"packed/{unit}"]
-        stages = {
-            "preprocess": [preprocessed],
-            "pack": [packed],
-            "extract": _receipts_of(layout.series, dataset, regions, layout, receipts),
-            "derive": _receipts_of(layout.trials, dataset, regions, layout, receipts),
-        }
+        stages = {"preprocess": [preprocessed], "pack": [packed], **of_regions}
         for stage, of_stage in stages.items():
             fault = _fault(row["recording"], of_stage)
             if fault is not None:
