@@ -108,11 +108,14 @@ class Plan:
         gone, is void. Without it the job runs.
         """
         stale = broken_receipts(self.layout.output, WATCHED)
+        planned: dict[Path, tuple[str, str | None]] = {
+            self.layout.receipt("tables", "publish"): ("publish", None)
+        }
         for dataset in self.datasets:
             raw, curated = (self.layout.receipt(f, dataset) for f in ("raw", "curated"))
             if raw.is_file() and not self._is_pulled(dataset):
                 stale.append(raw)
-            planned: dict[Path, tuple[str, str | None]] = {curated: ("curate", None)}
+            planned[curated] = ("curate", None)
             known = curated.is_file() and curated not in stale
             units = self.units(dataset) if known else []
             for unit in units:
@@ -120,10 +123,9 @@ class Plan:
             for region in self.regions:
                 planned[receipt_beside(self.layout.series(dataset, region))] = ("extract", region)
                 planned[receipt_beside(self.layout.trials(dataset, region))] = ("derive", None)
-            planned[self.layout.receipt("tables", "publish")] = ("publish", None)
-            for path, (stage, region_key) in planned.items():
-                if path.is_file() and not self._holds(path, stage, region_key):
-                    stale.append(path)
+        for path, (stage, region_key) in planned.items():
+            if path.is_file() and not self._holds(path, stage, region_key):
+                stale.append(path)
         return sorted(set(stale))
 
     def _is_pulled(self, dataset: str) -> bool:
@@ -149,10 +151,6 @@ class Plan:
         if self._units.get(dataset, (None, []))[0] != version:
             self._units[dataset] = (version, sorted(Receipt.read(path).notes["units"]))
         return self._units[dataset][1]
-
-    def unit_receipts(self, folder: str, dataset: str) -> list[Path]:
-        """Return the receipts of a per-unit stage for a curated data set."""
-        return [self.layout.receipt(folder, dataset, unit) for unit in self.units(dataset)]
 
 
 def job_environment() -> None:

@@ -66,6 +66,16 @@ class Project:
         jobs = Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", text, re.MULTILINE))
         return Run(done.returncode, text, jobs)
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start Snakemake in a process group of its own, to be killed as a whole."""
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def log(self, *parts: str) -> str:
         """Return the log of a job."""
         return (self.results / "logs").joinpath(*parts).read_text()

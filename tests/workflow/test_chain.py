@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -187,13 +186,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     bids: Path, new_project: Callable[[Path], Project], finished: tuple[Project, Run]
 ) -> None:
     project = new_project(bids)
-    process = subprocess.Popen(
-        project.command(),
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = project.start()
     deadline = time.monotonic() + 120
     while not list(project.results.glob("derivatives/tiny/sub-*/anat/*")):
         assert time.monotonic() < deadline
@@ -258,13 +251,7 @@ def test_what_snakemake_forgot_is_in_the_receipts(project: Project) -> None:
 
 def test_two_at_once_are_refused(bids: Path, new_project: Callable[[Path], Project]) -> None:
     project = new_project(bids)
-    first = subprocess.Popen(
-        project.command(),
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    first = project.start()
     deadline = time.monotonic() + 60
     while not (project.results / "raw").exists():
         assert time.monotonic() < deadline
