@@ -17,7 +17,8 @@ from braindata.extract.clean import clean, simple_regressors
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.pack.store import Grid, write_store
-from braindata.regions.definition import Region, Sphere, Spheres
+from braindata.regions.definition import Region
+from braindata.regions.kinds import Sphere, Spheres
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import SERIES
 

@@ -13,7 +13,8 @@ from nilearn.maskers import NiftiSpheresMasker
 from numpy.typing import NDArray
 
 from braindata.errors import BraindataError
-from braindata.regions.definition import Region, Sphere, Spheres
+from braindata.regions.definition import Region
+from braindata.regions.kinds import Sphere, Spheres
 from braindata.regions.resolve import place, resolve
 
 SHAPE = (13, 11, 12)

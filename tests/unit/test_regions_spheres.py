@@ -14,7 +14,8 @@ import yaml
 from nilearn.datasets import load_mni152_template
 from numpy.typing import NDArray
 
-from braindata.regions.definition import Region, Sphere, validate_set
+from braindata.regions.definition import Region, validate_set
+from braindata.regions.kinds import Sphere
 from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braindata.errors import BraindataError
-from braindata.regions.definition import Region, Sphere
+from braindata.regions.definition import Region
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,6 @@ def resolve(
 ) -> ResolvedRegion:
     """Find the voxels of a region on a grid.
 
-    A voxel belongs to a sphere when its centre is at most `radius` mm from the sphere's centre,
-    which is the rule of nilearn's `NiftiSpheresMasker`.
-
     Parameters
     ----------
     region : Region
@@ -88,30 +85,14 @@ def resolve(
     Raises
     ------
     BraindataError
-        When a sphere reaches no voxel of the grid, or no voxel of the region is grey matter.
+        When a part of the region holds no voxel of the grid, or none of the region is grey matter.
     """
     if grey_matter.shape != tuple(shape):
         raise ValueError(f"grey matter of shape {grey_matter.shape} on a grid of shape {shape}")
-    definition = region.definition
-    parts = []
-    for sphere in definition.spheres:
-        voxels = _sphere_voxels(sphere, affine, shape)
-        if not len(voxels):
-            raise BraindataError(
-                f"region {region.name}: the sphere of {sphere.radius:g} mm around "
-                f"{_format_mm(sphere.center)} holds no voxel of the image grid",
-                hint="check its coordinates, or give it a larger radius",
-            )
-        parts.append(voxels)
-    voxels = np.unique(np.concatenate(parts))
-    if definition.grey_matter:
-        voxels = voxels[grey_matter.ravel()[voxels] > definition.grey_matter_threshold]
-        if not len(voxels):
-            raise BraindataError(
-                f"region {region.name}: none of its voxels is grey matter",
-                hint="check its coordinates, lower grey_matter_threshold, or set "
-                "grey_matter: false",
-            )
+    try:
+        voxels = region.definition.voxels(affine, shape, grey_matter)
+    except BraindataError as error:
+        raise BraindataError(f"region {region.name}: {error.problem}", hint=error.hint) from error
     indices = np.column_stack(np.unravel_index(voxels, shape))
     x, y, z = (indices @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0).tolist()
     return ResolvedRegion(
@@ -155,25 +136,3 @@ def place(
         weights=weights / weights.sum() if len(weights) else weights,
         coverage=int(covered.sum()) / resolved.n_voxels,
     )
-
-
-def _sphere_voxels(
-    sphere: Sphere, affine: NDArray[np.float64], shape: tuple[int, int, int]
-) -> NDArray[np.int64]:
-    inverse = np.linalg.inv(affine[:3, :3])
-    center = inverse @ (np.array(sphere.center) - affine[:3, 3])
-    # A row of the inverse maps mm to one index, so its length bounds how far a sphere of 1 mm
-    # reaches along that index, for oblique grids too. One voxel more absorbs rounding.
-    reach = np.linalg.norm(inverse, axis=1) * sphere.radius + 1
-    low = np.clip(np.floor(center - reach), 0, shape).astype(np.int64)
-    high = np.clip(np.ceil(center + reach) + 1, low, shape).astype(np.int64)
-    axes = [np.arange(start, stop) for start, stop in zip(low, high, strict=True)]
-    indices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    offsets = indices @ affine[:3, :3].T + affine[:3, 3] - np.array(sphere.center)
-    near = indices[(offsets**2).sum(axis=1) <= sphere.radius**2]
-    flat: NDArray[np.int64] = np.ravel_multi_index(near.T, shape).astype(np.int64)
-    return flat
-
-
-def _format_mm(center: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in center) + ")"

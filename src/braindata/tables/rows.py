@@ -37,7 +37,7 @@ def region_row(definition: Mapping[str, Any], size: Mapping[str, Any]) -> dict[s
         "space": region.space,
         "definition": json.dumps(body, sort_keys=True),
         "references": list(region.references),
-        "sources": [sphere.source for sphere in region.definition.spheres],
+        "sources": region.definition.sources(),
         **size,
     }
 
