@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Path:
     ):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
+        path.write_text('{"Name": "x"}' if name.endswith(".json") else name)
     return root
 
 
@@ -59,7 +59,7 @@ def test_the_source_is_imaged_and_never_changed(source: Path, tmp_path: Path, mo
     assert [file.path for file in files] == KEPT == list_files(source)
     for file in files:
         content = (target / file.path).read_bytes()
-        assert content == file.path.encode()
+        assert content == (source / file.path).read_bytes()
         assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
         assert (target / file.path).is_symlink() == (mode == "link")
     # A file that the source no longer has goes, and so does its folder.
@@ -95,6 +95,22 @@ def test_a_change_is_noticed(source: Path) -> None:
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no dataset_description\.json"):
         list_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ('{"Name": "x", "DatasetType": "derivative"}', "holds derivatives"),
+        ("{", "not valid JSON"),
+        ("[]", "must be a JSON object"),
+    ],
+)
+def test_a_description_that_says_otherwise_is_refused(
+    source: Path, description: str, message: str
+) -> None:
+    (source / "dataset_description.json").write_text(description)
+    with pytest.raises(UsageError, match=message):
+        list_files(source)
 
 
 @pytest.mark.parametrize("mode", ["link", "copy"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from braindata.bids.entities import entities
 from braindata.bids.inheritance import inherited
-from braindata.errors import BraindataError, DataError
+from braindata.errors import DataError, UsageError
 
 
 def sidecar(root: Path, recording: str) -> dict[str, Any]:
@@ -47,14 +47,16 @@ def dataset_description(root: Path) -> dict[str, Any]:
 
     Raises
     ------
-    BraindataError
+    UsageError
         When it is no JSON object.
     """
     path = root / "dataset_description.json"
     try:
         description = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BraindataError(f"this is not valid JSON ({error})", file=path) from error
+        raise UsageError(
+            f"this is not valid JSON ({error})", file=path, hint="correct it: BIDS asks for it"
+        ) from error
     if not isinstance(description, dict):
-        raise BraindataError("this must be a JSON object", file=path)
+        raise UsageError("this must be a JSON object", file=path, hint="see the BIDS standard")
     return description

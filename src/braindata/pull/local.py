@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from braindata.bids.sidecars import dataset_description
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, sha256_file, write_text
 
@@ -39,18 +40,26 @@ class PulledFile:
 
 
 def require_bids(source: Path) -> None:
-    """Check that a folder is a BIDS data set.
+    """Check that a folder is a raw BIDS data set.
 
     Raises
     ------
     UsageError
-        When it has no dataset_description.json.
+        When it has no dataset_description.json, or one that cannot be read, or that says that the
+        folder holds derivatives.
     """
-    if not (source / "dataset_description.json").is_file():
+    path = source / "dataset_description.json"
+    if not path.is_file():
         raise UsageError(
             "this folder is no BIDS data set: it has no dataset_description.json",
             file=source,
             hint="give the folder that holds dataset_description.json and the sub-… folders",
+        )
+    if dataset_description(source).get("DatasetType") == "derivative":
+        raise UsageError(
+            "this folder holds derivatives, not raw data (its DatasetType says so)",
+            file=path,
+            hint="give the raw data set that they were made from",
         )
 
 
