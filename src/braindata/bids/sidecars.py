@@ -8,7 +8,7 @@ from typing import Any
 
 from braindata.bids.entities import entities
 from braindata.bids.inheritance import inherited
-from braindata.errors import DataError, UsageError
+from braindata.errors import DataError
 
 
 def sidecar(root: Path, recording: str) -> dict[str, Any]:
@@ -40,23 +40,3 @@ def sidecar(root: Path, recording: str) -> dict[str, Any]:
                 hint="correct it, or delete it if it says nothing",
             ) from error
     return metadata
-
-
-def dataset_description(root: Path) -> dict[str, Any]:
-    """Return `dataset_description.json` of a BIDS folder.
-
-    Raises
-    ------
-    UsageError
-        When it is no JSON object.
-    """
-    path = root / "dataset_description.json"
-    try:
-        description = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"this is not valid JSON ({error})", file=path, hint="correct it: BIDS asks for it"
-        ) from error
-    if not isinstance(description, dict):
-        raise UsageError("this must be a JSON object", file=path, hint="see the BIDS standard")
-    return description

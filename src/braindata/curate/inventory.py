@@ -11,9 +11,10 @@ from typing import Any
 import bids2table
 import pyarrow as pa
 
+from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_events
-from braindata.bids.sidecars import dataset_description, sidecar
+from braindata.bids.sidecars import sidecar
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
 from braindata.curate.parameters import CurateParameters
 from braindata.curate.validator import Verdict

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from braindata.bids.sidecars import dataset_description
+from braindata.bids.description import dataset_description
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, sha256_file, write_text
 
