@@ -41,7 +41,7 @@ class Shape(Strict, ABC):
 
     @abstractmethod
     def contains(self, offsets: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which points lie in it.
+        """Return which points lie in it, those on its surface included.
 
         Parameters
         ----------
@@ -67,8 +67,11 @@ class Shape(Strict, ABC):
         return self
 
 
-class Shapes(Kind, ABC):
-    """A region made of shapes; a voxel in two of them counts once."""
+class Shapes(Kind):
+    """A region made of shapes; a voxel in two of them counts once.
+
+    The shapes are in the field that is named as the kind: ``kind: spheres`` has ``spheres:``.
+    """
 
     grey_matter: bool = Field(
         default=True,
@@ -79,9 +82,10 @@ class Shapes(Kind, ABC):
         default=0.2, ge=0, lt=1, description="Grey-matter probability above which a voxel is kept."
     )
 
-    @abstractmethod
     def shapes(self) -> Sequence[Shape]:
         """Return the shapes."""
+        shapes: Sequence[Shape] = getattr(self, self.kind)
+        return shapes
 
     def sources(self) -> list[str]:
         """Return where each shape's coordinates come from."""

@@ -38,7 +38,3 @@ class Spheres(Shapes):
 
     kind: Literal["spheres"] = "spheres"
     spheres: tuple[Sphere, ...] = Field(min_length=1, description="The spheres.")
-
-    def shapes(self) -> tuple[Sphere, ...]:
-        """Return the spheres."""
-        return self.spheres
