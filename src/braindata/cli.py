@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, ValidationError
 
 from braindata.errors import EXIT_DONE, EXIT_FAILED, BraindataError, UsageError
+from braindata.stages import STEP_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +33,55 @@ _PARAMETERS = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class SectionedGroup(click.Group):
+    """Lists what people use first and what the rules call below, each in its own order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they are defined."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the two lists."""
+        stages = [name for name in self.commands if name in STEP_VERSION]
+        people = [name for name in self.commands if name not in STEP_VERSION]
+        width = max(map(len, self.commands), default=0)
+        for title, names in (("Commands", people), ("Stages, which the rules call", stages)):
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), self.commands[name].get_short_help_str(limit=120))
+                        for name in names
+                    ]
+                )
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="braindata")
 @click.option("--debug", is_flag=True, help="Show where in the code an error arose.")
 def cli(debug: bool) -> None:
     """Versioned tables of what each brain region did, trial by trial.
 
-    The whole chain is run by Snakemake:
+    \b
+    First steps:
+      braindata init study --dataset localizer=../my-bids-folder
+      cd study
 
-        snakemake --cores all --configfile my.yaml
+    \b
+    Run; killed, the same line goes on from there:
+      snakemake --cores all
 
-    The stages below are what its rules call.
+    \b
+    Look:
+      braindata tables results
+      results/report/index.html (in a browser)
+
+    \b
+    Read, in Python:
+      trials = braindata.open_tables("results")["trials"].to_pandas()
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
@@ -140,7 +179,31 @@ def report(output: Path) -> None:
     stage.run(_layout(output))
 
 
-@cli.command()
+@cli.command(epilog=_example("braindata init study --dataset localizer=../my-bids-folder"))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="ID=PATH",
+    help="A data set to fill into the configuration: its name and its BIDS folder. Repeatable.",
+)
+@click.option("--force", is_flag=True, help="Replace files that were edited.")
+def init(folder: Path, datasets: tuple[str, ...], force: bool) -> None:
+    """Write a new project, or bring one up to date after an upgrade.
+
+    The project holds Snakefile, rules, profiles, region sets and a configuration to fill in. Called
+    again, it changes nothing; after an upgrade it updates what you have not edited, and names the
+    rest.
+    """
+    from braindata.scaffold.messages import describe_changes
+    from braindata.scaffold.project import init_project, parse_datasets
+
+    changes = init_project(folder, parse_datasets(datasets), force=force)
+    click.echo(describe_changes(folder, changes, filled_in=bool(datasets)))
+
+
+@cli.command(epilog=_example("braindata phantom demo/phantom --truth demo/truth"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
@@ -156,7 +219,7 @@ def phantom(folder: Path, truth: Path, seed: int, subjects: int, jobs: int) -> N
     generate(folder, truth, PhantomParameters(seed=seed, n_subjects=subjects), n_jobs=jobs)
 
 
-@cli.command()
+@cli.command(epilog=_example("braindata recovery demo/results --truth demo/truth"))
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
 def recovery(output: Path, truth: Path) -> None:
@@ -168,7 +231,7 @@ def recovery(output: Path, truth: Path) -> None:
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
-@cli.command()
+@cli.command(epilog=_example("braindata tables results"))
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 def tables(output: Path) -> None:
     """List the tables of an output folder, its releases and their sizes."""
@@ -177,7 +240,7 @@ def tables(output: Path) -> None:
     click.echo(describe(output))
 
 
-@cli.command()
+@cli.command(epilog=_example("braindata schema --markdown | less"))
 @click.option("--markdown", is_flag=True, help="As a table for people (docs/configuration.md).")
 def schema(markdown: bool) -> None:
     """Print what a configuration may hold, as JSON schema (config/schema.json)."""

@@ -16,12 +16,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, UsageError
 from braindata.files import remove_parts
 from braindata.layout import Layout
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
+from braindata.scaffold.project import check_version
 from braindata.stages import STEP_VERSION
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -52,6 +53,9 @@ class Plan:
     """
 
     def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
+        if home is not None:
+            check_version(home)
+        _require_datasets(values, files)
         self.config: Config
         self.config, output = load_config(values, [f for f in files if f.is_file()], home)
         self.layout = Layout(output)
@@ -151,6 +155,17 @@ class Plan:
         if self._units.get(dataset, (None, []))[0] != version:
             self._units[dataset] = (version, sorted(Receipt.read(path).notes["units"]))
         return self._units[dataset][1]
+
+
+def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
+    """Tell the user of a new project what to fill in, rather than what a list must hold."""
+    if not values.get("datasets"):
+        raise UsageError(
+            "no data set is named yet",
+            file=files[-1] if files else None,
+            hint="write under `datasets:` a line `- id: NAME` and below it, indented alike, "
+            "`source: FOLDER`, the folder that holds dataset_description.json",
+        )
 
 
 def job_environment() -> None:
