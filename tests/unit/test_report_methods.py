@@ -1,0 +1,346 @@
+"""The methods text: it says what ran, with the values of the run, and cites what it rests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from pybtex.database import BibliographyData, parse_string
+
+from braindata.bids.confounds import MOTION_24
+from braindata.config import load_regions
+from braindata.curate.parameters import CurateParameters
+from braindata.derive.parameters import DeriveParameters
+from braindata.derive.trials import MIN_SAMPLED_HEIGHT
+from braindata.extract.parameters import ExtractParameters
+from braindata.fmri import anatomy, confounds, motion, native
+from braindata.fmri.parameters import NativeParameters
+from braindata.regions.definition import Region
+from braindata.report.literature import WORKS, Bibliography, parse_reference
+from braindata.report.methods import (
+    MAX_REASONS,
+    DatasetFacts,
+    MethodsFacts,
+    cited_keys,
+    methods,
+)
+
+DATASET = DatasetFacts(
+    id="ds1",
+    version="1.0.2",
+    name="Gambles",
+    licence="CC0",
+    doi="10.18112/openneuro.ds000001.v1.0.2",
+    authors=("Jane Doe", "The Gambling Consortium"),
+    tasks=("gamble", "rest"),
+    n_recordings=12,
+    n_used=9,
+    n_people=5,
+    left_out={"it has 40 volumes, fewer than 50": 2, "volume 3 is constant": 1},
+)
+
+
+@pytest.fixture(scope="module")
+def regions(repository: Path) -> tuple[Region, ...]:
+    return tuple(load_regions(str(repository / "config/regions/spheres")))
+
+
+@pytest.fixture(scope="module")
+def facts(regions: tuple[Region, ...]) -> MethodsFacts:
+    return MethodsFacts(
+        datasets=(DATASET,),
+        curate=CurateParameters(),
+        preprocess=NativeParameters(),
+        space="MNI152NLin2009aSym",
+        extract=ExtractParameters(),
+        regions=regions,
+        derive=DeriveParameters(),
+        versions={"braindata": ("0.1.0",), "nilearn": ("0.13.1",), "numpy": ("2.3.0", "2.4.6")},
+    )
+
+
+def parsed(bibtex: str) -> BibliographyData:
+    return parse_string(bibtex, "bibtex")
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_what_is_cited_is_in_the_bibliography_and_nothing_else(facts: MethodsFacts) -> None:
+    text = methods(facts)
+    cited = set(re.findall(r"@([\w-]+)", text.markdown))
+    assert cited == cited_keys(text.markdown)
+    entries = parsed(text.bibtex).entries
+    assert set(entries) == cited
+    assert {"mumford2012", "greve2009", "bartra2013", "dataset-ds1"} <= cited
+    # Each key once, also where a region and the code cite the same work.
+    assert len(re.findall(r"^@", text.bibtex, re.MULTILINE)) == len(cited)
+    dois = [entry.fields["doi"].lower() for entry in entries.values() if "doi" in entry.fields]
+    assert len(set(dois)) == len(dois)
+
+
+def test_every_reference_of_the_regions_is_kept_as_it_stands(
+    facts: MethodsFacts, regions: tuple[Region, ...]
+) -> None:
+    entries = parsed(methods(facts).bibtex).entries.values()
+    by_title = {entry.fields["title"].strip("{}"): entry for entry in entries}
+    texts = {flat(text) for region in regions for text in region.references}
+    assert len(texts) > 30
+    for text in texts:
+        (title,) = [title for title in by_title if title in text]
+        entry = by_title[title]
+        assert text.startswith(entry.persons["author"][0].last_names[0].strip("{}"))
+        assert f"({entry.fields['year']})" in text
+        pages = entry.fields["pages"].replace("--", "-")
+        assert f" {entry.fields['journal']} {entry.fields['volume']}:{pages}." in text
+        assert ("doi" in entry.fields) == ("doi:" in text)
+        assert text.endswith(entry.fields.get("doi", f"{pages}."))
+        assert ("others" in str(entry.persons["author"][-1])) == ("et al." in text)
+    # So does where the coordinates come from.
+    named = {doi for r in regions for s in r.definition.sources() for doi in _dois(s)}
+    assert named <= {entry.fields.get("doi") for entry in entries}
+
+
+def _dois(text: str) -> list[str]:
+    return [doi.rstrip(",)") for doi in re.findall(r"doi:(\S+)", text)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "before", "after"),
+    [
+        ("preprocess", {"motion_fwhm": 6.5}, "smoothed by 4 mm", "smoothed by 6.5 mm"),
+        ("preprocess", {"resolution": 3}, "to 2 mm voxels", "to 3 mm voxels"),
+        ("preprocess", {"high_pass_period": 100.0}, "above 128 s", "above 100 s"),
+        (
+            "preprocess",
+            {"fd_threshold": 0.2},
+            "framewise displacement above 0.5 mm",
+            "framewise displacement above 0.2 mm",
+        ),
+        (
+            "preprocess",
+            {"std_dvars_threshold": 2.0},
+            "standardised DVARS above 1.5",
+            "standardised DVARS above 2",
+        ),
+        ("curate", {"min_volumes": 80}, "fewer than 50 volumes", "fewer than 80 volumes"),
+        ("curate", {"tasks": ("gamble",)}, "magnitude;", "and tasks other than gamble;"),
+        ("extract", {"min_coverage": 0.25}, "fewer than 50 %", "fewer than 25 %"),
+        ("extract", {"strategies": ("none",)}, "strategy simple of nilearn", "was not cleaned"),
+        ("derive", {"hrf_model": "glover"}, "SPM's canonical", "Glover's"),
+        ("derive", {"high_pass": 0.01}, "up to 0.008 Hz", "up to 0.01 Hz"),
+        (
+            "derive",
+            {"confounds": "motion"},
+            "run, 24 motion parameters and",
+            "parameters, discrete",
+        ),
+        ("derive", {"confounds": "none", "high_pass": 0.0}, "Hz", "no confounds or drifts"),
+        ("derive", {"slice_time_ref": 0.0}, "the moment 0.5 of", "the moment 0 of"),
+    ],
+)
+def test_numbers_are_those_of_the_run(
+    facts: MethodsFacts, stage: str, changes: dict[str, object], before: str, after: str
+) -> None:
+    usual = methods(facts)
+    parameters = getattr(facts, stage)
+    other = methods(replace(facts, **{stage: parameters.model_copy(update=changes)}))
+    for one, there, not_there in ((usual, before, after), (other, after, before)):
+        assert there in one.markdown
+        assert not_there not in one.markdown
+        assert set(parsed(one.bibtex).entries) == cited_keys(one.markdown)
+    assert ("glover1999" in other.bibtex) == ("Glover" in other.markdown)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "works"),
+    [
+        ("preprocess", "motion_fwhm|Head motion|slice timing|greedy", "power2012 greve2009"),
+        ("extract", "Regions and time series|time course|spheres", "wang2024 bartra2013"),
+        ("derive", "trial|haemodynamic|least squares separate", "mumford2012 worsley2002"),
+        ("curate", "validator|Excluded were", ""),
+    ],
+)
+def test_a_stage_that_did_not_run_is_not_mentioned(
+    facts: MethodsFacts, stage: str, words: str, works: str
+) -> None:
+    text = methods(replace(facts, **{stage: None}))
+    assert not re.search(words, text.markdown)
+    assert re.search(words, methods(facts).markdown)
+    assert not set(works.split()) & set(parsed(text.bibtex).entries)
+
+
+def test_what_was_not_done_is_said(facts: MethodsFacts) -> None:
+    text = methods(facts).markdown
+    assert "not smoothed, and corrected neither for slice timing nor for susceptibility" in text
+    assert "marked as motion outliers; they were not removed" in text
+
+
+def test_constants_in_the_template_are_those_of_the_code(facts: MethodsFacts) -> None:
+    text = methods(facts).markdown
+    assert f"Each T1w image was resampled to {anatomy.WORK_MM:g} mm" in text
+    assert f"by less than {anatomy.MINIMUM_CORRELATION:g} within the brain" in text
+    assert f"({anatomy._BIAS_FWHM_MM:g} mm FWHM)" in text
+    assert f"up to {motion.REFERENCE_VOLUMES} volumes" in text
+    assert f"Dice coefficient below {native.MINIMUM_DICE:g}" in text
+    assert f"({confounds.HEAD_RADIUS_MM:g} mm radius)" in text
+    assert f"less than {100 * MIN_SAMPLED_HEIGHT:g} %" in text
+    assert f"{len(MOTION_24)} motion parameters" in text
+    assert native.SPACE == "MNI152NLin2009aSym"
+
+
+def test_the_native_backend_is_the_one_that_is_described() -> None:
+    from braindata.stages.methods import NATIVE
+    from braindata.stages.preprocess import BACKEND
+
+    assert NATIVE == BACKEND
+
+
+def test_data_sets_are_told(facts: MethodsFacts) -> None:
+    text = methods(facts)
+    assert (
+        "Gambles [@dataset-ds1] (version 1.0.2; licence CC0; "
+        "doi:10.18112/openneuro.ds000001.v1.0.2): 9 of 12 functional recordings were used, of 5 "
+        "people (tasks gamble and rest). 3 were left out: 2 because of “it has 40 volumes, fewer "
+        "than 50”; 1 because of “volume 3 is constant”." in text.markdown
+    )
+    entry = parsed(text.bibtex).entries["dataset-ds1"]
+    assert entry.fields["doi"] == DATASET.doi
+    assert [str(person) for person in entry.persons["author"]] == [
+        "{Jane Doe}",
+        "{The Gambling Consortium}",
+    ]
+    bare = replace(DATASET, name=None, licence=None, doi=None, left_out={}, n_used=0, tasks=())
+    text = methods(replace(facts, datasets=(bare, replace(DATASET, id="b"))))
+    assert "came from 2 data sets" in text.markdown
+    assert "ds1 (version 1.0.2; its licence is not stated): 0 of 12 functional" in text.markdown
+    assert "dataset-ds1" not in text.bibtex
+
+
+def test_many_reasons_are_cut_and_counted(facts: MethodsFacts) -> None:
+    many = {f"reason {i:02d}": 1 + (i == 3) for i in range(MAX_REASONS + 4)}
+    text = methods(replace(facts, datasets=(replace(DATASET, left_out=many),))).markdown
+    assert f"{MAX_REASONS + 5} were left out: 2 because of “reason 03”; 1 because" in text
+    assert "; 4 for other reasons, listed in the table `recordings`." in text
+
+
+def test_strange_names_stay_text(facts: MethodsFacts) -> None:
+    strange = "<b>A & B</b> [@fake2000] *x* _y_ `z` $1$ 100 % # {c} ~ ^ \\"
+    data = replace(DATASET, name=strange, authors=("A & B {x}",), left_out={strange: 1})
+    text = methods(replace(facts, datasets=(data,)))
+    assert "fake2000" not in cited_keys(text.markdown)
+    assert "<b>" not in text.html
+    shown = _Text(text.html)
+    assert f"because of “{strange}”" in shown.text
+    entry = parsed(text.bibtex).entries["dataset-ds1"]
+    assert r"A \& B" in entry.fields["title"]
+
+
+class _Text(HTMLParser):
+    """The text of a page, its links and its targets; every tag must be closed in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.links, self.ids, self.open = "", set(), set(), []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        found = dict(attrs)
+        self.links |= {found["href"]} if "href" in found else set()
+        self.ids |= {found["id"]} if "id" in found else set()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_html_holds_the_same_text_and_its_references(facts: MethodsFacts) -> None:
+    text = methods(facts)
+    page = _Text(text.html)
+    internal = {link[1:] for link in page.links if link and link.startswith("#")}
+    assert internal == {f"ref-{key}" for key in cited_keys(text.markdown)} == page.ids
+    outside = {link for link in page.links if link and not link.startswith("#")}
+    assert all(link.startswith("https://doi.org/10.") for link in outside)
+    assert "(Mumford et al., 2012)" in page.text
+    assert "(Greve & Fischl, 2009)" in page.text
+    without = re.sub(r" \[@[^\]]+\]|[#`\\]", "", text.markdown.partition("# References")[0])
+    shown = re.sub(r" \((?=[A-Z])[^()]*\d{4}[^()]*\)", "", page.text)
+    assert flat(without).startswith("Methods Data Functional recordings came from 1 data set in")
+    for sentence in ("Brain mask and tissue probabilities are", "Trials of whose response"):
+        assert sentence in flat(without)
+        assert sentence in flat(shown)
+
+
+def test_the_same_facts_give_the_same_text(facts: MethodsFacts) -> None:
+    turned = replace(
+        facts,
+        regions=tuple(reversed(facts.regions)),
+        versions=dict(reversed(facts.versions.items())),
+        datasets=(replace(DATASET, left_out=dict(reversed(DATASET.left_out.items()))),),
+    )
+    assert methods(turned) == methods(facts)
+    assert "numpy 2.3.0 and 2.4.6" in methods(facts).markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "authors", "title", "doi"),
+    [
+        (
+            "De Martino et al. (2013). Confidence in choice. Nature Neuroscience 16:105-110. "
+            "doi:10.1038/nn.3279",
+            "demartino2013",
+            ("De Martino", "others"),
+            "Confidence in choice",
+            "10.1038/nn.3279",
+        ),
+        (
+            "Binder et al. (2009). Where is it? A review. Cerebral Cortex 19:2767-2796.",
+            "binder2009",
+            ("Binder", "others"),
+            "Where is it? A review",
+            None,
+        ),
+        (
+            "O'Doherty et al. 2004, Science, doi:10.1126/science.1094285",
+            "odoherty2004",
+            (),
+            "O'Doherty et al. 2004, Science",
+            "10.1126/science.1094285",
+        ),
+        ("my own pilot data", "my", (), "my own pilot data", None),
+    ],
+)
+def test_references_are_read_not_completed(
+    text: str, key: str, authors: tuple[str, ...], title: str, doi: str | None
+) -> None:
+    entry = parse_reference(text)
+    assert (entry.key, entry.authors, entry.title, entry.doi) == (key, authors, title, doi)
+    assert parsed(entry.to_bibtex()).entries[key].fields["title"] == f"{{{title}}}"
+
+
+def test_two_works_with_one_key_are_told_apart() -> None:
+    make: Callable[[str], str] = "Smith (2010). {}. Nature 1:1-2.".format
+    first, second = parse_reference(make("Beta")), parse_reference(make("Alpha"))
+    for order in ([first, second, first], [second, first]):
+        library = Bibliography(order)
+        assert library.key_of(second) == "smith2010"
+        assert library.key_of(first) == "smith2010b"
+
+
+def test_the_works_are_whole() -> None:
+    for key, entry in WORKS.items():
+        fields = parsed(entry.to_bibtex()).entries[key].fields
+        assert "doi" in fields or "arXiv" in fields["note"], key
+        assert "year" in fields or key == "nibabel"
+        if entry.doi:
+            assert re.fullmatch(r"10\.\d{4,5}/\S+", entry.doi), key
