@@ -30,16 +30,17 @@ regions: config/regions/spheres/valuation.yaml
 """
 
 
+def build(source: Path, target: str, folder: Path) -> None:
+    """Build a wheel or a source archive."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built as pip builds it, without a network."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=repository,
-        check=True,
-        capture_output=True,
-    )
+    build(repository, "wheel", folder)
     (path,) = folder.glob("*.whl")
     return path
 
@@ -91,6 +92,18 @@ def test_the_wheel_holds_everything_and_nothing_else(wheel: Path, repository: Pa
     assert rules | regions | {"Snakefile", "config/schema.json", "environment.yml"} < set(written)
     assert not [name for name in names if "tests" in name or "__pycache__" in name]
     assert {name.partition("/")[0] for name in names} == {"braindata", "braindata-0.1.0.dist-info"}
+
+
+def test_a_wheel_from_the_source_archive_is_the_same(
+    wheel: Path, repository: Path, tmp_path: Path
+) -> None:
+    build(repository, "sdist", tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    (source,) = tmp_path.glob("*/")
+    build(source, "wheel", tmp_path)
+    (second,) = tmp_path.glob("*.whl")
+    assert second.read_bytes() == wheel.read_bytes()
 
 
 def test_the_wheel_says_what_pyproject_says(wheel: Path, repository: Path) -> None:
