@@ -6,7 +6,7 @@ in LPS+ which is added to the fixed point *before* the matrix is applied.
 
 References
 ----------
-Yushkevich et al. 2016, doi:10.1016/j.jalz.2016.06.1060
+Yushkevich et al. 2016, doi:10.1016/j.jalz.2016.06.205
 """
 
 from __future__ import annotations
