@@ -13,14 +13,13 @@ from braindata.report.carpet import MARGIN
 from braindata.report.outlines import path_data, simplified
 
 WIDTH = 800
-# Above so many volumes, each bin of volumes keeps its smallest and its largest value.
-MAXIMUM_VERTICES = 600
 _LEFT = round(WIDTH * MARGIN)
-_PANEL_HEIGHT = 62
+_PANEL_HEIGHT = 68
 _HEADER = 20
 _FOOTER = 22
-# How far, in pixels, a curve may be from its values: the first with which all of them fit.
-_TOLERANCES = (0.5, 0.8, 1.2, 1.7, 2.4, 3.4)
+# How many vertices a curve may have, and how far, in pixels, it may be from its values: the first
+# pair with which all curves fit.
+_DETAIL = ((600, 0.5), (600, 0.8), (600, 1.2), (300, 0.8), (300, 1.7), (300, 3.0), (160, 3.0))
 BUDGET = 5_200
 # `:root` holds for the file by itself, never for a page that the SVG stands in. The curves' colours
 # have a contrast of 3 or more with white and with black.
@@ -138,8 +137,8 @@ def _paths(panels: list[_Panel], n_volumes: int) -> list[list[str]]:
         heights.append(
             [_PANEL_HEIGHT * (high - values) / (high - low) for values in panel.curves.values()]
         )
-    for tolerance in _TOLERANCES:
-        paths = [[_curve(curve, dx, tolerance) for curve in curves] for curves in heights]
+    for detail in _DETAIL:
+        paths = [[_curve(curve, dx, *detail) for curve in curves] for curves in heights]
         if sum(len(path) for curves in paths for path in curves) <= BUDGET:
             break
     return paths
@@ -177,9 +176,9 @@ def _draw(panel: _Panel, curves: list[str], top: int, n_volumes: int) -> list[st
     return parts
 
 
-def _curve(heights: NDArray[np.float64], dx: float, tolerance: float) -> str:
+def _curve(heights: NDArray[np.float64], dx: float, most: int, tolerance: float) -> str:
     """Return the path of a curve; volume `i` is at x = i, which is drawn `dx` pixels wide."""
-    volumes = _extremes(heights)
+    volumes = _extremes(heights, most)
     finite = np.isfinite(volumes[:, 1])
     lines = []
     edges = np.flatnonzero(np.diff(np.concatenate([[0], finite.astype(int), [0]])))
@@ -189,12 +188,12 @@ def _curve(heights: NDArray[np.float64], dx: float, tolerance: float) -> str:
     return path_data(lines, closed=False)
 
 
-def _extremes(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _extremes(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """Return volume and value of what is drawn: of a long recording, the extremes of each bin."""
     volumes = np.arange(len(values))
-    if len(values) > MAXIMUM_VERTICES:
+    if len(values) > most:
         keep = set()
-        for part in np.array_split(volumes, MAXIMUM_VERTICES // 2):
+        for part in np.array_split(volumes, most // 2):
             known = part[np.isfinite(values[part])]
             # A bin without a value keeps the gap.
             ends = known if len(known) else part
@@ -243,11 +242,13 @@ def _time_axis(n_volumes: int, tr: float | None, top: int) -> list[str]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return up to four round numbers between the ends of a scale."""
-    power = 10.0 ** np.floor(np.log10((high - low) / 4))
-    step = next(m * power for m in (1, 2, 5, 10, 20, 50) if (high - low) / (m * power) <= 3.5)
-    first, last = int(np.ceil(low / step)), int(np.floor(high / step))
-    return [float(n * step) for n in range(first, last + 1)]
+    """Return the fewest round numbers, two at least, between the ends of a scale."""
+    power = 10.0 ** np.ceil(np.log10(high - low))
+    for step in (m * power for m in (1, 0.5, 0.2, 0.1, 0.05)):
+        ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+        if len(ticks) >= 2:
+            break
+    return [float(tick) for tick in ticks]
 
 
 def _number(value: float) -> str:

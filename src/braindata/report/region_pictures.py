@@ -16,6 +16,7 @@ from braindata.regions.template import grey_matter
 from braindata.report.outlines import Line, area, contours, path_data, simplified
 from braindata.report.planes import (
     ACROSS,
+    FRAME,
     UP,
     Axis,
     Plane,
@@ -35,7 +36,7 @@ NAMES: dict[Axis, str] = {"x": "sagittal", "y": "coronal", "z": "axial"}
 _SPACING = 14
 _CAPTION = 18
 # Units of the SVG's coordinates per mm: whole numbers then are exact enough.
-_UNITS = 4
+_UNITS = 2
 _REGION = "#e8590c"
 # Where the white matter is cut that is drawn faintly for orientation, in mm.
 _LANDMARKS: dict[Axis, float] = {"x": -2.0, "y": -20.0, "z": 12.0}
@@ -206,9 +207,17 @@ def _path(lines: list[Line], tolerance_mm: float) -> str:
 
 @cache
 def _silhouette(axis: Axis) -> str:
+    # As `projection` does, but along the axes of the template's own grid: a hundred times as fast.
     template = load_template(1)
-    whole = projection(template.brain.astype(np.float32), template.affine, axis)
-    return _path(contours(whole, 0.5), 0.4)
+    brain = template.brain.max(axis="xyz".index(axis)).astype(np.float32)
+    across, up = ACROSS[axis], UP[axis]
+    lines = []
+    # Smoothed by 1 mm: the steps of its voxels would make a ragged line, and a long one.
+    for line in contours(ndimage.gaussian_filter(brain.T, 1.0), 0.5):
+        right = line[:, 0] + template.affine["xyz".index(across), 3] - FRAME[across][0]
+        down = FRAME[up][1] - line[:, 1] - template.affine["xyz".index(up), 3]
+        lines.append(np.column_stack([right, down]) - 0.5)
+    return _path(lines, 0.5)
 
 
 @cache
@@ -217,8 +226,8 @@ def _white_matter(axis: Axis) -> str:
     template = load_template(1)
     plane = Plane(axis, _LANDMARKS[axis])
     field = sample(template.white_matter.data, template.affine, plane.points())
-    lines = [line for line in contours(field, 0.5) if area(line) > 80]
-    return _path(lines, 0.8)
+    lines = [line for line in contours(field, 0.5) if area(line) > 100]
+    return _path(lines, 1.2)
 
 
 def _slices(
