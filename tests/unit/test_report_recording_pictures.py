@@ -175,7 +175,7 @@ def test_volumes_before_the_steady_state_do_not_flatten_the_rest(tmp_path: Path)
 
 
 def test_a_long_recording_is_no_larger(tmp_path: Path) -> None:
-    make_store(tmp_path / "a.h5", n_volumes=1100, spike=900)
+    make_store(tmp_path / "a.h5", n_volumes=1100, spike=900, n_voxels=(900, 200, 60))
     content = recording_pictures(tmp_path / "a.h5", None, None, None)["carpet.webp"]
     grey = pixels(content).mean(axis=2)
     assert grey.shape[1] <= 520

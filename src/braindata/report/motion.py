@@ -18,13 +18,22 @@ _PANEL_HEIGHT = 68
 _HEADER = 20
 _FOOTER = 22
 # How many vertices a curve may have, and how far, in pixels, it may be from its values: the first
-# pair with which all curves fit.
-_DETAIL = ((600, 0.5), (600, 0.8), (600, 1.2), (300, 0.8), (300, 1.7), (300, 3.0), (160, 3.0))
-BUDGET = 5_200
+# pair with which the curves of a panel fit into so many characters, for three curves or for one.
+_DETAIL = (
+    (600, 0.5),
+    (600, 0.8),
+    (600, 1.2),
+    (300, 0.8),
+    (300, 1.7),
+    (300, 3.0),
+    (160, 3.0),
+    (80, 3.0),
+)
+_BUDGETS = (1_500, 1_300)
 # `:root` holds for the file by itself, never for a page that the SVG stands in. The curves' colours
 # have a contrast of 3 or more with white and with black.
 _STYLE = (
-    "svg:root{color:#222;color-scheme:light dark}"
+    "svg:root{color:#222}"
     "@media(prefers-color-scheme:dark){svg:root{color:#ddd}}"
     ".bd-motion{font:12px system-ui,sans-serif}"
     ".bd-motion text{fill:currentColor}"
@@ -131,17 +140,16 @@ def _panels(confounds: pd.DataFrame, threshold: float | None) -> list[_Panel]:
 def _paths(panels: list[_Panel], n_volumes: int) -> list[list[str]]:
     """Return the data of each panel's curves, in volumes and in pixels from its top."""
     dx = (WIDTH - _LEFT) / n_volumes
-    heights = []
+    result = []
     for panel in panels:
         low, high = panel.limits()
-        heights.append(
-            [_PANEL_HEIGHT * (high - values) / (high - low) for values in panel.curves.values()]
-        )
-    for detail in _DETAIL:
-        paths = [[_curve(curve, dx, *detail) for curve in curves] for curves in heights]
-        if sum(len(path) for curves in paths for path in curves) <= BUDGET:
-            break
-    return paths
+        heights = [_PANEL_HEIGHT * (high - v) / (high - low) for v in panel.curves.values()]
+        for detail in _DETAIL:
+            paths = [_curve(curve, dx, *detail) for curve in heights]
+            if sum(len(path) for path in paths) <= _BUDGETS[len(paths) == 1]:
+                break
+        result.append(paths)
+    return result
 
 
 def _draw(panel: _Panel, curves: list[str], top: int, n_volumes: int) -> list[str]:
@@ -211,11 +219,12 @@ def _flagged(confounds: pd.DataFrame, prefix: str) -> NDArray[np.bool_]:
 def _bands(flagged: NDArray[np.bool_], n_volumes: int, height: int) -> str:
     dx = (WIDTH - _LEFT) / n_volumes
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flagged.astype(int), [0]])))
-    return "".join(
-        f"M{_LEFT + first * dx:.1f} {_HEADER}h{(last - first) * dx:.1f}V{height}"
-        f"h{-(last - first) * dx:.1f}z"
-        for first, last in zip(edges[::2], edges[1::2], strict=True)
-    )
+    parts = []
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        # In a long recording one volume would be too thin to be seen.
+        width = max((last - first) * dx, 1.0)
+        parts.append(f"M{_LEFT + first * dx:.1f} {_HEADER}h{width:.1f}V{height}h{-width:.1f}z")
+    return "".join(parts)
 
 
 def _time_axis(n_volumes: int, tr: float | None, top: int) -> list[str]:

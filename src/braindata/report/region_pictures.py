@@ -41,7 +41,7 @@ _REGION = "#e8590c"
 # Where the white matter is cut that is drawn faintly for orientation, in mm.
 _LANDMARKS: dict[Axis, float] = {"x": -2.0, "y": -20.0, "z": 12.0}
 _STYLE = (
-    "svg:root{color:#222;color-scheme:light dark}"
+    "svg:root{color:#222}"
     "@media(prefers-color-scheme:dark){svg:root{color:#ddd}}"
     ".bd-glass text{font:11px system-ui,sans-serif;fill:currentColor}"
     ".bd-glass path{stroke-linejoin:round;vector-effect:non-scaling-stroke}"
