@@ -30,7 +30,7 @@ _CUTS: tuple[tuple[Axis, float], ...] = (
     ("x", -4.0),
     ("x", 34.0),
 )
-PIXEL_MM = 1.2
+PIXEL_MM = 1.25
 PLANES = tuple(Plane(axis, at, PIXEL_MM) for axis, at in _CUTS)
 BUDGET = 8_600
 _LINE = "#ff4b3e"
@@ -96,7 +96,7 @@ def _outline() -> Image.Image:
     result = Image.new("L", (edges[-1], max(plane.shape[0] for plane in PLANES)))
     for left, top, plane in zip(edges, _tops(), PLANES, strict=False):
         place = anatomy(plane)
-        result.paste(line_mask([place.brain, place.ventricles], 1.0), (left, top))
+        result.paste(line_mask([place.brain, place.ventricles], 1.4), (left, top))
     return result
 
 
