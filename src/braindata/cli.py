@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -178,6 +179,54 @@ def tables(output: Path) -> None:
 
 
 @cli.command()
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="For scripts, as described above.")
+def status(output: Path, as_json: bool) -> int:
+    """Show what is done in an output folder, what is left out and why.
+
+    Changes nothing, and may be asked while a run is going on. Jobs are done, running, waiting,
+    interrupted (by a kill) or failed. Recordings are used, used in part (some regions, or series
+    without trials), quarantined (bad data), excluded (by a rule), or waiting for a job.
+
+    \b
+    Exit code:
+      0  all done
+      1  a job failed or is not done yet (--json: see "state")
+      2  there is no such output folder
+      3  all done, but recordings are quarantined or used in part
+
+    \b
+    --json prints one object:
+      format, version   "braindata-status", 1; keys may be added, not changed
+      output            the folder
+      state             done, quarantined, running, unfinished or failed
+      exit_code         as above
+      process           the Snakemake at work, or null
+      release, created  the newest release and its time (UTC), or null
+      planned           whether the folder says what should be in it
+      not_known_yet     data sets that are not curated
+      unreadable        our files that cannot be read
+      jobs              {stage: {state: count}}
+      unfinished_jobs   [{stage, job, state, error, log}] running, interrupted, failed
+      recordings        {state: count}
+      datasets          {data set: {state: count}}
+      left_out          [{dataset, recording, state, stage, reason, hint, file, log}]
+    Logs are relative to the folder.
+    """
+    from braindata.status.overview import overview
+    from braindata.status.show import print_plainly, show_status, terminal_console, text_console
+
+    seen = overview(output)
+    if as_json:
+        click.echo(json.dumps(seen.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        target = terminal_console() or text_console()
+        show_status(seen, target, output)
+        print_plainly(target)
+    return seen.exit_code
+
+
+@cli.command()
 @click.option("--markdown", is_flag=True, help="As a table for people (docs/configuration.md).")
 def schema(markdown: bool) -> None:
     """Print what a configuration may hold, as JSON schema (config/schema.json)."""
@@ -195,7 +244,7 @@ def main() -> None:
 
 def _guarded(command: Callable[[], object], debug: bool) -> int:
     try:
-        command()
+        result = command()
     except BraindataError as error:
         if debug:
             raise
@@ -213,7 +262,8 @@ def _guarded(command: Callable[[], object], debug: bool) -> int:
         # A full disk or a folder without permission: the name of the file says it all.
         click.echo(f"error: {error}", err=True)
         return EXIT_FAILED
-    return EXIT_DONE
+    # A command returns its exit code, or nothing when it is done.
+    return result if isinstance(result, int) else EXIT_DONE
 
 
 def _layout(output: Path) -> Any:
