@@ -179,6 +179,29 @@ def tables(output: Path) -> None:
 
 
 @cli.command()
+@click.option("--cores", default="all", show_default=True, help="How many jobs at once.")
+@click.option("--configfile", "files", multiple=True, metavar="FILE", help="May be repeated.")
+@click.argument("arguments", nargs=-1, metavar="[-- SNAKEMAKE ARGUMENTS]")
+def run(cores: str, files: tuple[str, ...], arguments: tuple[str, ...]) -> int:
+    """Run the whole chain: snakemake, with an exit code that tells all.
+
+    `braindata run --configfile my.yaml` is `snakemake --cores all --configfile my.yaml`; what
+    follows `--` is given to Snakemake as it is. Killed, the same line goes on from there.
+
+    \b
+    Exit code:
+      0  all done
+      1  a job failed, or it was stopped
+      2  the configuration is wrong
+      3  done, but recordings are quarantined or used in part: see braindata status
+    """
+    from braindata.status.run import run as run_snakemake
+
+    named = ["--configfile", *files] if files else []
+    return run_snakemake([*named, "--cores", cores, *arguments])
+
+
+@cli.command()
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="For scripts, as described above.")
 def status(output: Path, as_json: bool) -> int:
@@ -224,6 +247,72 @@ def status(output: Path, as_json: bool) -> int:
         show_status(seen, target, output)
         print_plainly(target)
     return seen.exit_code
+
+
+@cli.command()
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--raw", is_flag=True, help="Hash the raw data too; else their sizes are compared.")
+@click.option("--repair", is_flag=True, help="Delete what is to be deleted; then run again.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts, as described above.")
+def verify(output: Path, raw: bool, repair: bool, as_json: bool) -> int:
+    """Look for damage: compare every file with the hash that it was written with.
+
+    Files that are missing, cut off or altered are named, each with what to do: as a rule, to
+    delete a file and to run again. --repair deletes these (receipts, damaged results, what killed
+    jobs left; never raw data, nor files that it does not know), unless a run is going on.
+
+    \b
+    Exit code:
+      0  no damage
+      1  damage, or, with --repair, damage that deleting does not mend
+      2  there is no such output folder
+
+    \b
+    --json prints one object:
+      format, version  "braindata-verify", 1; keys may be added, not changed
+      output           the folder
+      damaged          whether there is damage
+      exit_code        as above
+      process          the Snakemake at work, or null
+      files, bytes     how much was hashed
+      superseded       files of tables that the newest release does not need
+      unfinished       files of jobs that are not done
+      findings         [{file, kind, problem, hint, delete}], files relative to the folder;
+                       kind: missing, altered, unreadable, outdated; or, no damage, unknown
+                       (nobody's file) and temporary (left by a kill)
+      deleted          with --repair: the files that were deleted
+    """
+    from braindata.status.show import (
+        byte_progress,
+        print_plainly,
+        show_verdict,
+        terminal_console,
+        text_console,
+    )
+    from braindata.status.verify import repair as mend
+    from braindata.status.verify import verify as look
+
+    with byte_progress() as progress:
+        if repair:
+            verdict, deleted = mend(output, raw=raw, progress=progress)
+        else:
+            verdict, deleted = look(output, raw=raw, progress=progress), None
+    code = verdict.exit_code if deleted is None else verdict.exit_code_of_repair
+    if as_json:
+        body = verdict.to_dict() | {"exit_code": code}
+        if deleted is not None:
+            body["deleted"] = deleted
+        click.echo(json.dumps(body, indent=1, ensure_ascii=False))
+        return code
+    target = terminal_console() or text_console()
+    show_verdict(verdict, target, output)
+    print_plainly(target)
+    if deleted is not None:
+        click.echo("".join(f"deleted {output / name}\n" for name in deleted), nl=False)
+        click.echo(
+            "Run again now: what was deleted is made anew." if deleted else "Nothing deleted."
+        )
+    return code
 
 
 @cli.command()

@@ -16,14 +16,14 @@ from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
 from braindata.errors import BraindataError
-from braindata.files import remove_parts
+from braindata.files import remove_parts, write_text
 from braindata.layout import Layout
 from braindata.locking import lock
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
 from braindata.stages import STEP_VERSION
-from braindata.status.planned import Planned
+from braindata.status.planned import TOLD_VARIABLE, Planned
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
@@ -181,6 +181,8 @@ def claim(plan: Plan) -> None:
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     Planned(tuple(plan.datasets), tuple(plan.regions)).write(plan.layout)
+    if TOLD_VARIABLE in os.environ:
+        write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
 
 
 def _json(value: BaseModel | dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Parameters(BaseModel):
 
 def run(layout: Layout, parameters: Parameters) -> bool:
     """Publish all shards of the data sets and regions in use."""
-    receipts = _all_receipts(layout, parameters)
+    receipts = find_receipts(layout, parameters)
 
     def work() -> Result:
         staging = layout.tables() / ".staging"
@@ -72,10 +72,15 @@ def run(layout: Layout, parameters: Parameters) -> bool:
         "all",
         layout.receipt("tables", "publish"),
         parameters=parameters,
-        inputs={"receipts": merkle({k: merkle(_facts(r)) for k, r in receipts.items()})},
+        inputs=inputs(receipts),
         libraries=("deltalake", "pyarrow"),
         work=work,
     )
+
+
+def inputs(receipts: Mapping[str, Receipt]) -> dict[str, str]:
+    """Return what the receipt of a release says that it rests on."""
+    return {"receipts": merkle({name: merkle(_facts(r)) for name, r in receipts.items()})}
 
 
 def _facts(receipt: Receipt) -> dict[str, str]:
@@ -85,7 +90,14 @@ def _facts(receipt: Receipt) -> dict[str, str]:
     return receipt.outputs | states | {"parameters and notes": other}
 
 
-def _all_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
+def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
+    """Return every receipt that a release rests on.
+
+    Raises
+    ------
+    BraindataError
+        When one is missing.
+    """
     found = {}
     for dataset in parameters.datasets:
         found[f"curate/{dataset}"] = Receipt.read(layout.receipt("curated", dataset))

@@ -10,6 +10,8 @@ from braindata.files import write_text
 from braindata.layout import Layout
 
 FORMAT = "braindata-plan"
+# A file into which a run writes where its output folder is: who started it cannot know.
+TOLD_VARIABLE = "BRAINDATA_OUTPUT_FILE"
 
 
 @dataclass(frozen=True)

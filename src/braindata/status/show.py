@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from rich import box
+from rich import box, filesize
 from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from braindata.stages import STEP_VERSION
+from braindata.status.damage import Verdict
 from braindata.status.jobs import JOB_STATES
 from braindata.status.overview import Overview
 from braindata.status.recordings import RECORDING_STATES, RecordingStatus
@@ -86,6 +89,47 @@ def show_status(seen: Overview, target: Console, output: Path) -> None:
         for name in seen.unreadable:
             _say(target, f"  {name}")
         _say(target, "  what to do: braindata verify says it for each")
+
+
+def show_verdict(seen: Verdict, target: Console, output: Path) -> None:
+    """Print what is damaged, and what to do."""
+    size = filesize.decimal(seen.n_bytes)
+    _say(target, f"{output}: {seen.n_files:,} files ({size}) compared with their hashes")
+    if seen.process is not None:
+        _say(target, f"A run is going on (process {seen.process}): look again when it is done.")
+    for title, style, findings in (
+        ("Damage", "red", seen.damage),
+        ("No damage, but lying about", "yellow", [f for f in seen.findings if not f.is_damage]),
+    ):
+        if findings:
+            _say(target, f"\n{title} ({len(findings)})", style)
+        for finding in findings:
+            _say(target, f"  {output / finding.file}")
+            _say(target, f"    {finding.problem}")
+            _say(target, f"    what to do: {finding.hint}")
+    _say(target, "")
+    for number, what in (
+        (seen.n_superseded, "that the newest release does not need: of older ones, or of none"),
+        (seen.n_unfinished, "of jobs that are not done; the next run replaces them"),
+    ):
+        if number:
+            _say(target, f"{number} {'file' if number == 1 else 'files'} {what}")
+    if not seen.damage:
+        _say(target, "No damage.", "green")
+    elif any(finding.delete for finding in seen.damage):
+        _say(target, "`braindata verify --repair` deletes what is to be deleted; then run again.")
+
+
+@contextmanager
+def byte_progress() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows on a terminal how many bytes of how many are done."""
+    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(
+        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    ) as bar:
+        task = bar.add_task("hashing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _headline(seen: Overview) -> str:
