@@ -124,6 +124,8 @@ def test_a_whole_folder_is_clean(layout: Layout) -> None:
         ("raw/ds/README", lambda p: p.resolve().unlink(), "missing", "bring the source's", []),
         ("raw/ds/README", Path.unlink, "missing", "delete raw/ds.receipt.json",
          ["raw/ds.receipt.json"]),
+        ("raw/ds.manifest.tsv", lambda p: p.write_text("path"), "altered",
+         "delete raw/ds.receipt.json and run again", ["raw/ds.receipt.json"]),
         (".plan.json", lambda p: p.write_text("[]"), "unreadable", "run again", []),
         ("notes.txt", lambda p: p.write_text("mine"), "unknown", "if you did not put it", []),
         ("packed/ds/.part-9-x.h5", lambda p: p.write_text(""), "temporary", "run again",

@@ -120,7 +120,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "altered",
     ),
     "a raw link gone": ("raw/tiny/README.md", Path.unlink, "missing"),
-    "the manifest altered": ("raw/tiny.manifest.tsv", flip, "altered"),
+    "a verdict altered": ("curated/tiny.validation.json", flip, "altered"),
     "the page altered": ("report/index.html", flip, "altered"),
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from braindata.errors import BraindataError, UsageError
+from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.locking import holder, lock
 from braindata.pull.local import PulledFile, read_manifest
@@ -79,9 +79,9 @@ def verify(
                 expected[name] = _output(layout, job, receipt, name, sha256, job in planned)
     findings += releases.findings
     known = set(releases.known)
-    for job in receipts:
+    for job, receipt in receipts.items():
         if job.stage == "pull":
-            pulled = _expect_raw(layout, job, raw=raw)
+            pulled = _expect_raw(layout, job, receipt, there, raw=raw)
             known |= pulled.keys()
             expected |= {name: file for name, file in pulled.items() if file is not None}
     hashed = check_contents(output, expected, progress)
@@ -192,20 +192,23 @@ def _output(
     return Expected(sha256, hint, (path, *receipt.outputs))
 
 
-def _expect_raw(layout: Layout, job: Job, *, raw: bool) -> dict[str, Expected | None]:
-    """Return what the manifest of a pulled data set says of its files."""
+def _expect_raw(
+    layout: Layout, job: Job, receipt: Receipt, there: set[str], *, raw: bool
+) -> dict[str, Expected | None]:
+    """Return what the manifest of a pulled data set says of its files; None where nothing."""
     (dataset,) = job.key
-    receipt = job.receipt(layout).relative_to(layout.output).as_posix()
+    path = layout.manifest(dataset)
+    name = path.relative_to(layout.output).as_posix()
     folder = layout.raw(dataset).relative_to(layout.output).as_posix()
-    try:
-        manifest = read_manifest(layout.manifest(dataset))
-    except (BraindataError, OSError, ValueError, KeyError, TypeError, csv.Error):
-        # Its own hash is wrong, which says enough.
-        return {}
+    if not path.is_file() or sha256_file(path) != receipt.outputs.get(name):
+        # That is said of the manifest itself; what it lists is not to be relied on.
+        return dict.fromkeys(file for file in there if file.startswith(f"{folder}/"))
+    manifest = read_manifest(path)
+    receipt_name = job.receipt(layout).relative_to(layout.output).as_posix()
     files = {f"{folder}/{path}": file for path, file in manifest.items()}
     # Contents that nobody had fetched when it was pulled have no hash: there is nothing to check.
     return {
-        name: _raw_file(layout, name, file, receipt, raw=raw) if file.sha256 else None
+        name: _raw_file(layout, name, file, receipt_name, raw=raw) if file.sha256 else None
         for name, file in files.items()
     }
 
