@@ -234,7 +234,7 @@ def status(output: Path, as_json: bool) -> int:
       recordings        {state: count}
       datasets          {data set: {state: count}}
       left_out          [{dataset, recording, state, stage, reason, hint, file, log}]
-    Logs are relative to the folder.
+    Files and logs are relative to the folder.
     """
     from braindata.status.overview import overview
     from braindata.status.show import print_plainly, show_status, terminal_console, text_console

@@ -126,6 +126,7 @@ def test_recordings_of_a_finished_run(folder: Folder) -> None:
     in_part = seen.recordings[2]
     assert in_part.reason == "the image [ends] early (in 1 of 2 regions)"
     assert (in_part.hint, in_part.file) == ("fetch it again", "raw/ds/x.nii.gz")
+    assert seen.recordings[-1].file == "raw/ds/rest.nii"
     assert (seen.state, seen.exit_code, seen.release) == ("quarantined", 3, 1)
     assert {status.state for status in seen.jobs} == {"done"}
     assert [status.job for status in seen.jobs] == folder.jobs
@@ -134,7 +135,7 @@ def test_recordings_of_a_finished_run(folder: Folder) -> None:
 def test_all_done_is_zero_though_recordings_are_excluded(folder: Folder) -> None:
     rows = [
         dict.fromkeys(RECORDINGS.names)
-        | {"dataset": "ds", "recording": name, "unit": "sub-01", "status": status}
+        | {"dataset": "ds", "recording": name, "unit": "sub-01", "path": name, "status": status}
         for name, status in (("good", "used"), ("rest", "excluded"))
     ]
     write_shard(

@@ -211,7 +211,8 @@ def closing_line(output: Path) -> str:
     """
     try:
         seen = overview(output, over=True)
-    except BraindataError as error:
+    except (BraindataError, OSError) as error:
+        # The end of a run is told, never decided, here.
         return str(error)
     command = f"braindata status {shlex.quote(str(output))}"
     lines = [_release_line(seen, command)]

@@ -40,7 +40,7 @@ class RecordingStatus:
     stage, reason, hint : str or None
         Where and why it is left out, wholly or in part, and what to do.
     file : str or None
-        The file at fault.
+        The file at fault, relative to the output folder.
     log : str or None
         The log of the job that found out, relative to the output folder.
     """
@@ -110,7 +110,8 @@ def _status(
     name = row["recording"]
     if row["status"] != "used":
         log = layout.log("curate", dataset).relative_to(layout.output).as_posix()
-        why = (row["stage"], row["reason"], row["hint"], row["path"], log)
+        file = (layout.raw(dataset) / row["path"]).relative_to(layout.output).as_posix()
+        why = (row["stage"], row["reason"], row["hint"], file, log)
         return RecordingStatus(dataset, name, row["status"], *why)
     of_unit = {}
     for stage in ("preprocess", "pack"):

@@ -117,7 +117,7 @@ def show_verdict(seen: Verdict, target: Console, output: Path) -> None:
     if not seen.damage:
         _say(target, "No damage.", "green")
     elif any(finding.delete for finding in seen.damage):
-        _say(target, "`braindata verify --repair` deletes what is to be deleted; then run again.")
+        _say(target, "With --repair, what is to be deleted here is deleted; then run again.")
 
 
 @contextmanager
