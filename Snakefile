@@ -1,9 +1,11 @@
 """From BIDS folders to versioned tables: `snakemake --cores all`."""
 
+import sys
 from pathlib import Path
 
 from braindata.errors import BraindataError
 from braindata.planning import Plan, claim, job_environment
+from braindata.status.overview import closing_line
 
 
 configfile: "config/config.yaml"
@@ -24,3 +26,11 @@ rule all:
     default_target: True
     input:
         everything,
+
+
+onsuccess:
+    logger.info(closing_line(OUT))
+
+
+onerror:
+    logger.error(closing_line(OUT))

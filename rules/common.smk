@@ -11,7 +11,8 @@ try:
     if workflow.is_main_process and not workflow.dryrun:
         claim(PLAN)
 except BraindataError as error:
-    raise WorkflowError(str(error)) from None
+    logger.error(f"error: {error}")
+    sys.exit(error.exit_code)
 
 OUT = PLAN.layout.output
 if OUT.is_relative_to(Path.cwd()):

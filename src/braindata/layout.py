@@ -64,6 +64,15 @@ class Layout:
         """The report's first page."""
         return self.output / "report" / "index.html"
 
+    def log(self, stage: str, *job: str) -> Path:
+        """The log of a job: of a data set and, where there is one, of its unit or region."""
+        *folders, name = (stage, *job)
+        return self.output.joinpath("logs", *folders, f"{name}.log")
+
+    def plan(self) -> Path:
+        """What the latest run was asked for."""
+        return self.output / ".plan.json"
+
     def receipt(self, folder: str, *job: str) -> Path:
         """The receipt of a job of the stage that writes to `folder`."""
         return self.output.joinpath(folder, *job[:-1], job[-1] + SUFFIX)

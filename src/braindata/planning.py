@@ -5,7 +5,6 @@ Everything here is read at parse time, so it imports no numerical library.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -17,13 +16,15 @@ from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
 from braindata.errors import BraindataError, UsageError
-from braindata.files import remove_parts
+from braindata.files import remove_parts, write_text
 from braindata.layout import Layout
+from braindata.locking import lock
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
 from braindata.scaffold.project import check_version
 from braindata.stages import STEP_VERSION
+from braindata.status.planned import TOLD_VARIABLE, Planned
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
@@ -181,6 +182,7 @@ def job_environment() -> None:
 def claim(plan: Plan) -> None:
     """Take the output folder for this process, and remove what no longer holds in it.
 
+    What is planned is left in the folder, for `braindata status`, which knows no configuration.
     Before Snakemake plans, and not for a dry run, which changes nothing: so a dry run does not
     foresee the jobs of stores that somebody deleted.
 
@@ -193,38 +195,9 @@ def claim(plan: Plan) -> None:
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
-
-
-def lock(output: Path) -> int:
-    """Hold the output folder until this process ends, however it ends.
-
-    A kernel lock, because it dies with its process: nothing has to be unlocked after a kill.
-
-    Returns
-    -------
-    int
-        The file descriptor that holds the lock.
-
-    Raises
-    ------
-    BraindataError
-        When another process holds it.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise BraindataError(
-            f"another Snakemake (process {holder}) is working on this output folder",
-            file=output,
-            hint="wait until it is done, or stop it",
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor
+    Planned(tuple(plan.datasets), tuple(plan.regions)).write(plan.layout)
+    if TOLD_VARIABLE in os.environ:
+        write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
 
 
 def _json(value: BaseModel | dict[str, Any]) -> str:

@@ -72,6 +72,8 @@ def run_job(
     chosen = parameters if isinstance(parameters, dict) else parameters.model_dump(mode="json")
     planned = Receipt(stage, job, STEP_VERSION[stage], chosen, inputs)
     if up_to_date(planned, receipt, layout.output):
+        # The log of the earlier run is gone by now: this one has to say it too.
+        _warn(Receipt.read(receipt))
         log.info("%s %s: up to date", stage, job)
         return False
     result = work()
@@ -82,12 +84,16 @@ def run_job(
     planned.notes = result.notes
     planned.versions = library_versions(*libraries)
     planned.write(receipt)
-    for name in planned.with_state("quarantined"):
-        outcome = planned.recordings[name]
-        where = f" ({outcome.file})" if outcome.file else ""
-        log.warning("%s: quarantined: %s%s; hint: %s", name, outcome.reason, where, outcome.hint)
+    _warn(planned)
     log.info("%s %s: done, %d files", stage, job, len(planned.outputs))
     return True
+
+
+def _warn(receipt: Receipt) -> None:
+    for name in receipt.with_state("quarantined"):
+        outcome = receipt.recordings[name]
+        where = f" ({outcome.file})" if outcome.file else ""
+        log.warning("%s: quarantined: %s%s; hint: %s", name, outcome.reason, where, outcome.hint)
 
 
 def _portable(outcome: Outcome, layout: Layout) -> Outcome:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from braindata.bids.events import read_events
 from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
+from braindata.receipts import Receipt, content_hash, merkle, receipt_beside
 from braindata.stages.job import (
     Result,
     log,
@@ -24,6 +23,7 @@ from braindata.stages.job import (
     unit_receipts,
     used,
 )
+from braindata.stages.recordings import find_fault
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
@@ -49,7 +49,7 @@ class Parameters(BaseModel):
 
 def run(layout: Layout, parameters: Parameters) -> bool:
     """Publish all shards of the data sets and regions in use."""
-    receipts = _all_receipts(layout, parameters)
+    receipts = find_receipts(layout, parameters)
 
     def work() -> Result:
         staging = layout.tables() / ".staging"
@@ -72,10 +72,15 @@ def run(layout: Layout, parameters: Parameters) -> bool:
         "all",
         layout.receipt("tables", "publish"),
         parameters=parameters,
-        inputs={"receipts": merkle({k: merkle(_facts(r)) for k, r in receipts.items()})},
+        inputs=inputs(receipts),
         libraries=("deltalake", "pyarrow"),
         work=work,
     )
+
+
+def inputs(receipts: Mapping[str, Receipt]) -> dict[str, str]:
+    """Return what the receipt of a release says that it rests on."""
+    return {"receipts": merkle({name: merkle(_facts(r)) for name, r in receipts.items()})}
 
 
 def _facts(receipt: Receipt) -> dict[str, str]:
@@ -85,7 +90,14 @@ def _facts(receipt: Receipt) -> dict[str, str]:
     return receipt.outputs | states | {"parameters and notes": other}
 
 
-def _all_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
+def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
+    """Return every receipt that a release rests on.
+
+    Raises
+    ------
+    BraindataError
+        When one is missing.
+    """
     found = {}
     for dataset in parameters.datasets:
         found[f"curate/{dataset}"] = Receipt.read(layout.receipt("curated", dataset))
@@ -148,17 +160,14 @@ def recording_rows(
         unit = f"{dataset}/{row['unit']}"
         preprocessed, packed = receipts[f"derivatives/{unit}"], receipts[f"packed/{unit}"]
         stages = {"preprocess": [preprocessed], "pack": [packed], **of_regions}
-        for stage, of_stage in stages.items():
-            fault = _fault(row["recording"], of_stage)
-            if fault is not None:
-                everywhere = stage != "derive" and fault.n_faulty == len(of_stage)
-                row |= {
-                    "status": fault.outcome.state if everywhere else "used",
-                    "stage": stage,
-                    "reason": fault.reason(len(of_stage)),
-                    "hint": fault.outcome.hint,
-                }
-                break
+        fault = find_fault(row["recording"], stages)
+        if fault is not None:
+            row |= {
+                "status": fault.status,
+                "stage": fault.stage,
+                "reason": fault.reason,
+                "hint": fault.outcome.hint,
+            }
         if row["status"] == "used":
             row |= preprocessed.notes["quality"].get(row["recording"], {})
             row |= {
@@ -167,24 +176,6 @@ def recording_rows(
                 "distortion_corrected": False,
             }
     return rows
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """That a recording was not done in `n_faulty` of a stage's jobs, and why in the first."""
-
-    outcome: Outcome
-    n_faulty: int
-
-    def reason(self, n_jobs: int) -> str | None:
-        part = f" (in {self.n_faulty} of {n_jobs} regions)" if self.n_faulty < n_jobs else ""
-        return f"{self.outcome.reason}{part}"
-
-
-def _fault(recording: str, receipts: list[Receipt]) -> _Fault | None:
-    outcomes = [r.recordings[recording] for r in receipts if recording in r.recordings]
-    faulty = [outcome for outcome in outcomes if outcome.state != "done"]
-    return _Fault(faulty[0], len(faulty)) if faulty else None
 
 
 def _receipts_of(

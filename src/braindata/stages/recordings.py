@@ -1,0 +1,68 @@
+"""What became of a recording, from the receipts of all stages: the same for tables and status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from braindata.receipts import Outcome, Receipt
+
+
+@dataclass(frozen=True)
+class Fault:
+    """That a recording was not done in some of a stage's jobs.
+
+    Attributes
+    ----------
+    stage, job : str
+        The first stage that could not use it, and the first of its jobs.
+    outcome : Outcome
+        What that job says.
+    n_faulty, n_jobs : int
+        In how many of the stage's jobs, and how many there are (one per region, or just one).
+    """
+
+    stage: str
+    job: str
+    outcome: Outcome
+    n_faulty: int
+    n_jobs: int
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the rest of the recording is used: its series without trials, other regions."""
+        return self.stage == "derive" or self.n_faulty < self.n_jobs
+
+    @property
+    def status(self) -> str:
+        """The recording's `status` in the table `recordings`."""
+        return "used" if self.in_part else self.outcome.state
+
+    @property
+    def reason(self) -> str:
+        """Why, and in how many regions if not in all."""
+        part = f" (in {self.n_faulty} of {self.n_jobs} regions)"
+        return f"{self.outcome.reason}{part if self.n_faulty < self.n_jobs else ''}"
+
+
+def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault | None:
+    """Return why a recording is not used, or not wholly; None when every job did it.
+
+    Parameters
+    ----------
+    recording : str
+        Name of the recording.
+    stages : mapping of str to sequence of Receipt
+        The receipts of each stage that concern the recording, stages in the order of the chain.
+    """
+    for stage, receipts in stages.items():
+        faulty = [
+            receipt
+            for receipt in receipts
+            if recording in receipt.recordings and receipt.recordings[recording].state != "done"
+        ]
+        if faulty:
+            first = faulty[0]
+            outcome = first.recordings[recording]
+            return Fault(stage, first.job, outcome, len(faulty), len(receipts))
+    return None

@@ -1,0 +1,1 @@
+"""What is done, what is left out and why, and whether everything is still whole."""
