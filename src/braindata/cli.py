@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata.errors import EXIT_DONE, EXIT_FAILED, BraindataError, UsageError
+from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
+from braindata.faults import DEBUG_VARIABLE, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +37,11 @@ _PARAMETERS = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="braindata")
-@click.option("--debug", is_flag=True, help="Show where in the code an error arose.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help=f"Show where in the code an error arose; {DEBUG_VARIABLE}=1 does so in all jobs.",
+)
 def cli(debug: bool) -> None:
     """Versioned tables of what each brain region did, trial by trial.
 
@@ -44,6 +51,7 @@ def cli(debug: bool) -> None:
 
     The stages below are what its rules call.
     """
+    logging.raiseExceptions = debug
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -189,30 +197,28 @@ def schema(markdown: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code that the outcome has."""
-    debug = "--debug" in sys.argv
+    debug = "--debug" in sys.argv or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     sys.exit(_guarded(lambda: cli.main(standalone_mode=False), debug))
 
 
 def _guarded(command: Callable[[], object], debug: bool) -> int:
     try:
         command()
-    except BraindataError as error:
-        if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
-        return EXIT_FAILED
+        # click's name for Ctrl-C.
+        click.echo("stopped; what is done is kept, the same command goes on from there", err=True)
+        return EXIT_STOPPED
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except OSError as error:
+    except Exception as error:
         if debug:
             raise
-        # A full disk or a folder without permission: the name of the file says it all.
-        click.echo(f"error: {error}", err=True)
-        return EXIT_FAILED
+        told = explain(error)
+        # The log may lie on the disk that is full.
+        with contextlib.suppress(OSError):
+            click.echo(f"error: {told}", err=True)
+        return told.exit_code
     return EXIT_DONE
 
 

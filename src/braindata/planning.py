@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
 from braindata.errors import BraindataError
+from braindata.faults import require_space
 from braindata.files import remove_parts
 from braindata.layout import Layout
 from braindata.pull.local import listing_hash
@@ -172,8 +173,9 @@ def claim(plan: Plan) -> None:
     Raises
     ------
     BraindataError
-        When another process has it.
+        When another process has it, or its disk is almost full.
     """
+    require_space(plan.layout.output)
     lock(plan.layout.output)
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)

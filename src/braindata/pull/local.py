@@ -30,7 +30,7 @@ class PulledFile:
         In bytes; 0 where the contents are not there.
     sha256 : str
         Hash of its contents; empty where they are not there (a link that leads nowhere, as of an
-        annexed file that was not fetched).
+        annexed file that was not fetched) or may not be read.
     """
 
     path: str
@@ -94,7 +94,8 @@ def listing_hash(source: Path) -> str:
     digest = hashlib.sha256()
     for name in list_files(source):
         path = source / name
-        facts = path.stat() if path.exists() else None
+        # A file that may not be read counts as one that is not there, until somebody permits it.
+        facts = path.stat() if _readable(path) else None
         size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
         digest.update(f"{name}\0{size}\0{changed}\n".encode())
     return digest.hexdigest()
@@ -118,12 +119,12 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
     Raises
     ------
     BraindataError
-        When a file of the source cannot be read, or changed while it was copied.
+        When reading a file of the source fails, or it changed while it was copied.
     """
     pulled = []
     for name in list_files(source):
         origin, image = source / name, target / name
-        if not origin.exists():
+        if not _readable(origin):
             # One file that nobody fetched is no reason to refuse the others: curation names it.
             _link(origin, image)
             pulled.append(PulledFile(name, 0, ""))
@@ -176,6 +177,11 @@ def read_manifest(path: Path) -> dict[str, PulledFile]:
 def _leads_back(folder: Path) -> bool:
     """Whether a folder is a link to one of those above it, which would go on for ever."""
     return folder.is_symlink() and folder.resolve() in folder.parent.resolve().parents
+
+
+def _readable(path: Path) -> bool:
+    """Whether a path leads to a file whose contents may be read; a pipe would block for ever."""
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 def _link(origin: Path, image: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from braindata.faults import naming_a_full_disk
 from braindata.layout import Layout
 from braindata.receipts import (
     Outcome,
@@ -74,14 +75,15 @@ def run_job(
     if up_to_date(planned, receipt, layout.output):
         log.info("%s %s: up to date", stage, job)
         return False
-    result = work()
-    planned.outputs = hash_outputs(result.outputs, layout.output)
-    planned.recordings = {
-        name: _portable(outcome, layout) for name, outcome in result.recordings.items()
-    }
-    planned.notes = result.notes
-    planned.versions = library_versions(*libraries)
-    planned.write(receipt)
+    with naming_a_full_disk(layout.output):
+        result = work()
+        planned.outputs = hash_outputs(result.outputs, layout.output)
+        planned.recordings = {
+            name: _portable(outcome, layout) for name, outcome in result.recordings.items()
+        }
+        planned.notes = result.notes
+        planned.versions = library_versions(*libraries)
+        planned.write(receipt)
     for name in planned.with_state("quarantined"):
         outcome = planned.recordings[name]
         where = f" ({outcome.file})" if outcome.file else ""

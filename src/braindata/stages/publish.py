@@ -80,7 +80,9 @@ def run(layout: Layout, parameters: Parameters) -> bool:
 
 def _facts(receipt: Receipt) -> dict[str, str]:
     """What a release takes from a receipt: outputs, what became of recordings, definitions."""
-    states = {name: f"{o.state} {o.reason} {o.hint}" for name, o in receipt.recordings.items()}
+    states = {
+        name: f"{o.state} {o.reason} {o.hint} {o.file}" for name, o in receipt.recordings.items()
+    }
     other = content_hash([receipt.parameters, receipt.notes])
     return receipt.outputs | states | {"parameters and notes": other}
 
@@ -155,7 +157,7 @@ def recording_rows(
                 row |= {
                     "status": fault.outcome.state if everywhere else "used",
                     "stage": stage,
-                    "reason": fault.reason(len(of_stage)),
+                    "reason": fault.reason(len(of_stage), row["path"]),
                     "hint": fault.outcome.hint,
                 }
                 break
@@ -176,9 +178,9 @@ class _Fault:
     outcome: Outcome
     n_faulty: int
 
-    def reason(self, n_jobs: int) -> str | None:
+    def reason(self, n_jobs: int, path: str) -> str:
         part = f" (in {self.n_faulty} of {n_jobs} regions)" if self.n_faulty < n_jobs else ""
-        return f"{self.outcome.reason}{part}"
+        return f"{self.outcome.reason_in(path)}{part}"
 
 
 def _fault(recording: str, receipts: list[Receipt]) -> _Fault | None:
