@@ -197,11 +197,16 @@ def schema(markdown: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code that the outcome has."""
-    debug = "--debug" in sys.argv or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
-    sys.exit(_guarded(lambda: cli.main(standalone_mode=False), debug))
+    sys.exit(guarded(lambda: cli.main(standalone_mode=False), "--debug" in sys.argv))
 
 
-def _guarded(command: Callable[[], object], debug: bool) -> int:
+def guarded(command: Callable[[], object], debug: bool = False) -> int:
+    """Call a command or the Snakefile's planning, and return its exit code.
+
+    Whatever goes wrong is one error on the terminal. With `debug`, or where the environment
+    says so, it is raised instead.
+    """
+    debug = debug or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     try:
         command()
     except click.exceptions.Abort:

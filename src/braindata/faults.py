@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import BraindataError
 
 DEBUG_VARIABLE = "BRAINDATA_DEBUG"
 # With less free space than this on its disk nothing is begun in an output folder: the disk would
@@ -68,7 +68,7 @@ def full_disk(error: BaseException, *folders: Path) -> BraindataError:
     )
 
 
-class naming_a_full_disk:  # noqa: N801
+class naming_a_full_disk:
     """Turn whatever leaves the block because of a full disk into an error that says so.
 
     Parameters
@@ -106,12 +106,12 @@ def require_space(folder: Path, megabytes: int = MIN_FREE_MB) -> None:
 
     Raises
     ------
-    UsageError
+    BraindataError
         When it has less.
     """
     free = _free(folder) / 1e6
     if free < megabytes:
-        raise UsageError(
+        raise BraindataError(
             f"the disk of {folder} has {free:.0f} MB free, at least {megabytes} MB are needed",
             hint="free some space, or choose another folder for `output`",
         )

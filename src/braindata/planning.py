@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
-from braindata.errors import BraindataError
+from braindata.config_lines import read_document
+from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_parts
 from braindata.layout import Layout
@@ -152,6 +153,20 @@ class Plan:
         if self._units.get(dataset, (None, []))[0] != version:
             self._units[dataset] = (version, sorted(Receipt.read(path).notes["units"]))
         return self._units[dataset][1]
+
+
+def check_yaml(path: Path) -> None:
+    """Check that a configuration file, if it is there, holds keys.
+
+    Raises
+    ------
+    UsageError
+        When it does not.
+    """
+    if path.is_file() and not isinstance(read_document(path).value, dict):
+        raise UsageError(
+            "this is no mapping of keys to values", file=path, hint="the least is `datasets: …`"
+        )
 
 
 def job_environment() -> None:

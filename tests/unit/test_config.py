@@ -28,6 +28,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("bids", "regions", "config", "elsewhere"):
         (tmp_path / name).mkdir()
     (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x"}')
+    (tmp_path / "bids" / "sub-01").mkdir()
     return tmp_path
 
 
@@ -41,7 +42,10 @@ def project(tmp_path: Path) -> Path:
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"id": "a/b", "source": "x"}]}, r"datasets\.0\.id"),
         ({"curate": {"min_volumes": "many"}}, r"curate\.min_volumes"),
-        ({"datasets": [{"id": "a", "source": "x"}, {"id": "A", "source": "y"}]}, "the id a is used twice"),
+        (
+            {"datasets": [{"id": "a", "source": "x"}, {"id": "A", "source": "y"}]},
+            "the id a is used twice",
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_named(changes: dict[str, Any], message: str) -> None:

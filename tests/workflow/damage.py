@@ -321,7 +321,7 @@ KINDS: dict[str, Damage] = {
         "2000 s is not plausible",
         "sidecar",
     ),
-    "no TR": Damage("04", _no_tr, "curate", "neither the sidecar nor the header"),
+    "no TR": Damage("04", _no_tr, "curate", "neither the sidecar nor the header", "sidecar"),
     # The anatomical image, one session each.
     "T1w of NaN": Damage("05", _values(..., np.nan, "t1w"), "preprocess", "NaN", "t1w"),
     "T1w constant": Damage("05", _values(..., 1, "t1w"), "preprocess", "constant", "t1w"),

@@ -44,13 +44,18 @@ def require_bids(source: Path) -> None:
     Raises
     ------
     UsageError
-        When it has no dataset_description.json.
+        When it has no dataset_description.json or no folder of a subject.
     """
+    hint = "give the folder that holds dataset_description.json and the sub-… folders"
     if not (source / "dataset_description.json").is_file():
         raise UsageError(
             "this folder is no BIDS data set: it has no dataset_description.json",
             file=source,
-            hint="give the folder that holds dataset_description.json and the sub-… folders",
+            hint=hint,
+        )
+    if not any(entry.name.startswith("sub-") and entry.is_dir() for entry in os.scandir(source)):
+        raise UsageError(
+            "this folder is no BIDS data set: it has no sub-… folder", file=source, hint=hint
         )
 
 
