@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -201,6 +202,11 @@ def _latin(target: Target) -> None:
     target.events.write_bytes(target.events.read_text().encode("latin-1"))
 
 
+def _forbid(target: Target) -> None:
+    _bytes(lambda whole: whole)(target)
+    target.bold.chmod(0)
+
+
 def _folder(target: Target) -> None:
     target.bold.unlink()
     target.bold.mkdir()
@@ -332,6 +338,9 @@ KINDS: dict[str, Damage] = {
     "T1w not fetched": Damage("05", _gone("t1w"), "curate", "the contents of", "t1w"),
     "no T1w": Damage("06", lambda target: target.t1w.unlink(), "curate", "no T1w image"),
 }
+if os.geteuid() != 0:
+    # Root may read everything.
+    KINDS["may not be read"] = Damage("04", _forbid, "curate", "nobody permits you to read")
 # Not faults: a recording without events, and one event of which nothing can be said.
 REST = "sub-03_task-rest_bold"
 NEGATIVE = f"sub-03_task-{TASK}_acq-negative_bold"
