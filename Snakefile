@@ -3,9 +3,13 @@
 import sys
 from pathlib import Path
 
-from braindata.errors import BraindataError
-from braindata.planning import Plan, claim, job_environment
+from braindata.cli import guarded
+from braindata.planning import Plan, check_yaml, claim, job_environment
 from braindata.status.overview import closing_line
+
+# Snakemake would say that it is no YAML, but not where.
+if exit_code := guarded(lambda: check_yaml(Path("config/config.yaml"))):
+    sys.exit(exit_code)
 
 
 configfile: "config/config.yaml"

@@ -2,17 +2,18 @@
 
 job_environment()
 
-try:
-    PLAN = Plan(
-        config,
-        [Path("config/config.yaml"), *workflow.overwrite_configfiles],
-        home=Path(workflow.basedir),
-    )
+
+def plan():
+    global PLAN
+    files = [Path("config/config.yaml"), *workflow.overwrite_configfiles]
+    PLAN = Plan(config, files, home=Path(workflow.basedir))
     if workflow.is_main_process and not workflow.dryrun:
         claim(PLAN)
-except BraindataError as error:
-    logger.error(f"error: {error}")
-    sys.exit(error.exit_code)
+
+
+# One error and an exit code, as of any command; Snakemake would add where in the rules it arose.
+if exit_code := guarded(plan):
+    sys.exit(exit_code)
 
 OUT = PLAN.layout.output
 if OUT.is_relative_to(Path.cwd()):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata.errors import EXIT_DONE, EXIT_FAILED, BraindataError, UsageError
+from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
+from braindata.faults import DEBUG_VARIABLE, explain
 from braindata.stages import STEP_VERSION
 
 if TYPE_CHECKING:
@@ -62,7 +65,11 @@ def _example(*lines: str) -> str:
 
 @click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="braindata")
-@click.option("--debug", is_flag=True, help="Show where in the code an error arose.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help=f"Show where in the code an error arose; {DEBUG_VARIABLE}=1 does so in all jobs.",
+)
 def cli(debug: bool) -> None:
     """Versioned tables of what each brain region did, trial by trial.
 
@@ -84,6 +91,7 @@ def cli(debug: bool) -> None:
     Read, in Python:
       trials = braindata.open_tables("results")["trials"].to_pandas()
     """
+    logging.raiseExceptions = debug
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -390,30 +398,33 @@ def schema(markdown: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code that the outcome has."""
-    debug = "--debug" in sys.argv
-    sys.exit(_guarded(lambda: cli.main(standalone_mode=False), debug))
+    sys.exit(guarded(lambda: cli.main(standalone_mode=False), "--debug" in sys.argv))
 
 
-def _guarded(command: Callable[[], object], debug: bool) -> int:
+def guarded(command: Callable[[], object], debug: bool = False) -> int:
+    """Call a command or the Snakefile's planning, and return its exit code.
+
+    Whatever goes wrong is one error on the terminal. With `debug`, or where the environment
+    says so, it is raised instead.
+    """
+    debug = debug or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     try:
         result = command()
-    except BraindataError as error:
-        if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
     except click.exceptions.Abort:
-        click.echo("stopped", err=True)
-        return EXIT_FAILED
+        # click's name for Ctrl-C.
+        click.echo("stopped; what is done is kept, the same command goes on from there", err=True)
+        return EXIT_STOPPED
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except OSError as error:
+    except Exception as error:
         if debug:
             raise
-        # A full disk or a folder without permission: the name of the file says it all.
-        click.echo(f"error: {error}", err=True)
-        return EXIT_FAILED
+        told = explain(error)
+        # The log may lie on the disk that is full.
+        with contextlib.suppress(OSError):
+            click.echo(f"error: {told}", err=True)
+        return told.exit_code
     # A command returns its exit code, or nothing when it is done.
     return result if isinstance(result, int) else EXIT_DONE
 

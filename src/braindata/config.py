@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from braindata.config_errors import wrong
+from braindata.config_lines import Document, locate, read_document
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.errors import UsageError
@@ -78,50 +78,43 @@ class Config(Section):
         default_factory=DeriveParameters, description="How trials are estimated."
     )
 
-    @field_validator("datasets")
-    @classmethod
-    def _unique_ids(cls, datasets: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        # Two names that differ in case only are one folder on some file systems.
-        ids = [dataset.id.lower() for dataset in datasets]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        if twice:
-            raise ValueError(f"data set ids are used twice: {', '.join(twice)}")
-        return datasets
-
 
 def config_schema() -> str:
     """Return the JSON schema of the configuration, as `config/schema.json` holds it."""
     return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
-
-    Raises
-    ------
-    UsageError
-        When the file is missing or is no YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UsageError("there is no such file", file=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"this is not valid YAML: {error}", file=path) from error
-
-
-def parse_config(values: Mapping[str, Any], file: Path | str | None = None) -> Config:
+def parse_config(values: Mapping[str, Any], documents: Sequence[Document] = ()) -> Config:
     """Validate a configuration.
 
+    Parameters
+    ----------
+    values : mapping
+        The merged configuration.
+    documents : sequence of Document
+        The files that were merged into it, to say where something is wrong.
+
     Raises
     ------
     UsageError
-        Naming each wrong key, what is allowed, and for an unknown key the nearest known one.
+        Naming each wrong key, its file and line, what is allowed, and for an unknown key the
+        nearest known one.
     """
     try:
-        return Config.model_validate(dict(values))
+        config = Config.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(_explain(error, Config), file=file) from error
+        raise wrong(error, Config, values, documents) from error
+    # Two names that differ in case only are one folder on some file systems.
+    ids = [dataset.id.lower() for dataset in config.datasets]
+    for number, name in enumerate(ids):
+        if name in ids[:number]:
+            first = locate(("datasets", ids.index(name), "id"), values, documents)
+            raise UsageError(
+                f"datasets: the id {name} is used twice" + (f", first in {first}" if first else ""),
+                file=locate(("datasets", number, "id"), values, documents),
+                hint="give each data set a name of its own",
+            )
+    return config
 
 
 def load_config(
@@ -155,40 +148,53 @@ def load_config(
     UsageError
         When the configuration is wrong, or a source or region file is not there.
     """
-    shown = files[-1] if files else None
-    config = parse_config(values, shown)
-    stated = [(file, read_yaml(file) or {}) for file in files]
+    documents = [read_document(file) for file in files]
+    config = parse_config(values, documents)
     base = {
-        key: _base_folder(key, values.get(key), stated) for key in ("output", "datasets", "regions")
+        key: _base_folder(key, values.get(key), documents)
+        for key in ("output", "datasets", "regions")
     }
     output = (base["output"] / Path(config.output).expanduser()).resolve()
     if set("{}") & set(str(output)):
-        raise UsageError("output: braces mean something else to Snakemake", file=shown)
+        raise UsageError(
+            "output: braces mean something else to Snakemake",
+            file=locate(("output",), values, documents),
+            hint="choose a folder without braces in its path",
+        )
     datasets = []
-    for dataset in config.datasets:
+    for number, dataset in enumerate(config.datasets):
+        stated = locate(("datasets", number, "source"), values, documents)
         source = _existing(dataset.source, base["datasets"], Path.cwd())
         if source is None or not source.is_dir():
             raise UsageError(
-                f"data set {dataset.id}: there is no folder {dataset.source}",
-                file=shown,
+                f"datasets.{number}.source: there is no folder {dataset.source}",
+                file=stated,
                 hint=f"looked in {base['datasets']} and in {Path.cwd()}",
             )
-        require_bids(source)
+        try:
+            require_bids(source)
+        except UsageError as error:
+            hint = f"{error.hint} (datasets.{number}.source in {stated})" if stated else error.hint
+            raise UsageError(error.problem, file=source, hint=hint) from error
         if source == output or output in source.parents or source in output.parents:
             raise UsageError(
-                f"data set {dataset.id}: source and output lie in each other",
-                file=shown,
+                f"datasets.{number}.source: source and output lie in each other",
+                file=stated,
                 hint="choose an output folder beside the source, not within it or around it",
             )
         datasets.append(dataset.model_copy(update={"source": str(source)}))
     paths = (config.regions,) if isinstance(config.regions, str) else config.regions
     regions = []
-    for path in paths:
+    for number, path in enumerate(paths):
         found = _existing(path, base["regions"], Path.cwd(), *([home] if home else []))
         if found is None:
             raise UsageError(
                 f"regions: there is no {path}",
-                file=shown,
+                file=locate(
+                    ("regions",) if isinstance(config.regions, str) else ("regions", number),
+                    values,
+                    documents,
+                ),
                 hint=f"looked in {base['regions']} and in {Path.cwd()}",
             )
         regions.append(str(found))
@@ -219,13 +225,24 @@ def load_regions(paths: str | Iterable[str]) -> list[Region]:
             file=str(paths),
             hint="a region file ends in .yaml",
         )
-    regions = [region for file in files for region in _read_region_file(file)]
-    validate_region_set(regions)
+    placed = [one for file in files for one in _read_region_file(file)]
+    regions = [region for region, _ in placed]
+    try:
+        validate_region_set(regions)
+    except UsageError as error:
+        names = [region.name.casefold() for region in regions]
+        again = next(n for n, name in enumerate(names) if name in names[:n])
+        first = placed[names.index(names[again])][1]
+        raise UsageError(
+            f"{error.problem}, first in {first}", file=placed[again][1], hint=error.hint
+        ) from error
     return sorted(regions, key=lambda region: region.name)
 
 
-def _read_region_file(file: Path) -> list[Region]:
-    body = read_yaml(file)
+def _read_region_file(file: Path) -> list[tuple[Region, str | None]]:
+    """Return the regions of a file, and where in it each of them is named."""
+    document = read_document(file)
+    body = document.value
     if not isinstance(body, dict) or set(body) != {"level", "regions"}:
         raise UsageError(
             "a region file holds two keys, `level` and `regions`",
@@ -233,23 +250,35 @@ def _read_region_file(file: Path) -> list[Region]:
             hint="see config/regions/spheres",
         )
     if not isinstance(body["regions"], list) or not body["regions"]:
-        raise UsageError("`regions` must be a list of at least one region", file=file)
+        raise UsageError(
+            "`regions` must be a list of at least one region",
+            file=locate(("regions",), body, [document]),
+            hint="see config/regions/spheres",
+        )
     regions = []
-    for entry in body["regions"]:
-        name = entry.get("name", "?") if isinstance(entry, dict) else "?"
+    for number, entry in enumerate(body["regions"]):
+        stated = locate(("regions", number, "name"), body, [document])
+        if not isinstance(entry, dict):
+            raise UsageError(
+                f"a region is a mapping of keys, not {entry!r}",
+                file=stated,
+                hint="see config/regions/spheres",
+            )
         try:
-            regions.append(Region.model_validate({"level": body["level"], **entry}))
+            region = Region.model_validate({"level": body["level"], **entry})
         except ValidationError as error:
-            raise UsageError(f"region {name}: {_explain(error, Region)}", file=file) from error
-        except TypeError as error:
-            raise UsageError(f"a region is a mapping of keys, not {entry!r}", file=file) from error
+            raise wrong(
+                error, Region, body, [document], ("regions", number), of=entry.get("name")
+            ) from error
+        regions.append((region, stated))
     return regions
 
 
-def _base_folder(key: str, value: object, stated: list[tuple[Path, Any]]) -> Path:
-    for file, body in reversed(stated):
+def _base_folder(key: str, value: object, documents: Sequence[Document]) -> Path:
+    for document in reversed(documents):
+        body = document.value
         if isinstance(body, dict) and key in body and body[key] == value:
-            folder: Path = file.resolve().parent
+            folder = document.path.resolve().parent
             return folder.parent if folder.name == "config" else folder
     return Path.cwd()
 
@@ -259,47 +288,4 @@ def _existing(path: str, *folders: Path) -> Path | None:
         candidate: Path = (folder / Path(path).expanduser()).resolve()
         if candidate.exists():
             return candidate
-    return None
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    lines = []
-    details = error.errors()
-    for detail in details:
-        if detail["type"] == "too_short" and len(details) > 1:
-            # pydantic counts only the valid entries of a list: the fault is in one of the others.
-            continue
-        where = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            known = _known_keys(model, detail["loc"][:-1])
-            near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            lines.append(f"{where} is not known; {advice}")
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message}" if where else message)
-    return "; ".join(lines)
-
-
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that are allowed at a place within a model."""
-    current = model
-    for part in location:
-        if isinstance(part, int) or part not in current.model_fields:
-            continue
-        inner = model_in(current.model_fields[part].annotation)
-        if inner is None:
-            return []
-        current = inner
-    return sorted(current.model_fields)
-
-
-def model_in(annotation: object) -> type[BaseModel] | None:
-    """Return the first model within a type: `Dataset` in ``tuple[Dataset, ...]``; None if none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = model_in(argument)
-        if found is not None:
-            return found
     return None

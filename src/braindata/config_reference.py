@@ -7,7 +7,8 @@ import json
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from braindata.config import Config, model_in
+from braindata.config import Config
+from braindata.config_errors import model_in
 
 _INTRODUCTION = """# Configuration
 

@@ -1,7 +1,7 @@
 """Errors as a part of the interface: what is wrong, in which file, what to do.
 
 Exit codes of the command line (after nipoppy's example): 0 all done, 1 failed,
-2 wrong use or configuration, 3 done, but some recordings are quarantined.
+2 wrong use or configuration, 3 done, but some recordings are quarantined; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_QUARANTINED = 3
+# As a shell has it for a process that was interrupted.
+EXIT_STOPPED = 130
 
 
 class BraindataError(Exception):

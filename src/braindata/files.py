@@ -32,7 +32,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{path.name}")
     try:
-        yield part
+        try:
+            yield part
+        except OSError as error:
+            # A write that fails, on a full disk for one, does not say which file it was.
+            error.filename = error.filename or str(path)
+            raise
         with part.open("rb") as handle:
             os.fsync(handle.fileno())
         part.replace(path)

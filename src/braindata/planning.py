@@ -15,7 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
+from braindata.config_lines import read_document
 from braindata.errors import BraindataError, UsageError
+from braindata.faults import require_space
 from braindata.files import remove_parts, write_text
 from braindata.layout import Layout
 from braindata.locking import lock
@@ -169,6 +171,20 @@ def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
         )
 
 
+def check_yaml(path: Path) -> None:
+    """Check that a configuration file, if it is there, holds keys.
+
+    Raises
+    ------
+    UsageError
+        When it does not.
+    """
+    if path.is_file() and not isinstance(read_document(path).value, dict):
+        raise UsageError(
+            "this is no mapping of keys to values", file=path, hint="the least is `datasets: …`"
+        )
+
+
 def job_environment() -> None:
     """Set what every job inherits: one thread of linear algebra, and this environment's commands.
 
@@ -189,8 +205,9 @@ def claim(plan: Plan) -> None:
     Raises
     ------
     BraindataError
-        When another process has it.
+        When another process has it, or its disk is almost full.
     """
+    require_space(plan.layout.output)
     lock(plan.layout.output)
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)

@@ -50,6 +50,19 @@ class Outcome:
         reason = error.problem if file is None else error.problem.replace(file, Path(file).name)
         return cls("quarantined", reason, error.hint, file)
 
+    def reason_in(self, path: str | None) -> str | None:
+        """Return the reason for a table, in which only `path` says what it is about.
+
+        Parameters
+        ----------
+        path : str or None
+            The recording's own file; a reason that is about another one names it.
+        """
+        name = None if self.file is None else Path(self.file).name
+        if name is None or self.reason is None or name in self.reason:
+            return self.reason
+        return self.reason if path and name == Path(path).name else f"{name}: {self.reason}"
+
 
 @dataclass
 class Receipt:

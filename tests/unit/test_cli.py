@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from braindata.cli import cli
+from braindata.cli import cli, main
 from braindata.stages import STEP_VERSION
 
 
@@ -58,6 +58,41 @@ def test_errors_are_one_word_to_the_user(
     assert "Traceback" not in run.stderr
 
 
-def test_debug_shows_where(tmp_path: Path) -> None:
-    run = braindata("--debug", "curate", "--output", str(tmp_path), "--dataset", "a")
-    assert "Traceback" in run.stderr
+def test_debug_shows_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = ["curate", "--output", str(tmp_path), "--dataset", "a"]
+    assert "Traceback" in braindata("--debug", *wrong).stderr
+    # By the environment it reaches the jobs that Snakemake starts.
+    monkeypatch.setenv("BRAINDATA_DEBUG", "1")
+    assert "Traceback" in braindata(*wrong).stderr
+    monkeypatch.setenv("BRAINDATA_DEBUG", "0")
+    assert "Traceback" not in braindata(*wrong).stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ZeroDivisionError("by zero"), 1, "error: unexpected ZeroDivisionError: by zero\n  hint: "),
+        (MemoryError(), 1, "error: there is not enough memory"),
+        (OSError(28, "No space left on device", "a"), 1, "is full\n  hint: free some space"),
+        (KeyboardInterrupt(), 130, "stopped; what is done is kept"),
+    ],
+)
+def test_no_error_is_a_traceback(
+    error: BaseException,
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: Path) -> str:
+        raise error
+
+    monkeypatch.setattr("braindata.tables.reading.describe", fail)
+    monkeypatch.setattr("sys.argv", ["braindata", "tables", str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == code
+    told = capsys.readouterr().err
+    assert message in told
+    assert len(told.strip().splitlines()) <= 2

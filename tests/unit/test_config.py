@@ -28,6 +28,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("bids", "regions", "config", "elsewhere"):
         (tmp_path / name).mkdir()
     (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x"}')
+    (tmp_path / "bids" / "sub-01").mkdir()
     return tmp_path
 
 
@@ -41,18 +42,138 @@ def project(tmp_path: Path) -> Path:
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"id": "a/b", "source": "x"}]}, r"datasets\.0\.id"),
         ({"curate": {"min_volumes": "many"}}, r"curate\.min_volumes"),
-        ({"datasets": [{"id": "a", "source": "x"}, {"id": "A", "source": "y"}]}, "used twice: a"),
+        (
+            {"datasets": [{"id": "a", "source": "x"}, {"id": "A", "source": "y"}]},
+            "the id a is used twice",
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        parse_config(body(**changes), "my.yaml")
+        parse_config(body(**changes))
 
 
 def test_one_fault_is_one_error() -> None:
     with pytest.raises(UsageError) as caught:
         parse_config(body(datasets=[{"id": "a", "sorce": "x"}]))
-    assert "at least 1" not in caught.value.problem
+    assert caught.value.problem == "datasets.0.sorce is not known; did you mean source?"
+
+
+FILE = """\
+# A comment, so that lines count.
+output: out
+datasets:
+  - id: a
+    source: bids
+  - source: bids
+    id: b
+regions: [regions]
+curate:
+  min_volumes: 50
+preprocess:
+  fmri: {resolution: 2,
+         seed: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told", "hint"),
+    [
+        ("output: out", "uotput: out", 2, "uotput is not known; did you mean output?", None),
+        ("output: out", "zzz: out", 2, "zzz is not known; known: curate, datasets, derive", None),
+        (
+            "min_volumes: 50",
+            "min_volumes: 5",
+            10,
+            "is 5; it must be greater than or equal to",
+            "Ex",
+        ),
+        ("min_volumes: 50", "min_volumes: many", 10, "is 'many'; it must be a valid integer", "Ex"),
+        ("resolution: 2", "resolution: 4", 12, "is 4; it must be 2 or 3", "Voxel size"),
+        ("seed: 1", "sead: 1", 13, "preprocess.fmri.sead is not known; did you mean seed?", None),
+        (
+            "id: b",
+            "id: A",
+            7,
+            "the id a is used twice, first in {file}, line 4",
+            "a name of its own",
+        ),
+        ("id: b", "id: b/c", 7, "datasets.1.id is 'b/c'", "letters, digits"),
+        ("    id: b", "    modalities: [fmri]", 6, "datasets.1.id is missing", "Its name"),
+        ("id: b", "id: 7", 7, "datasets.1.id is 7; it must be a valid string", "Its name"),
+        ("source: bids\n  -", "source: gone\n  -", 5, "there is no folder gone", "looked in"),
+        ("- source: bids", "- source: regions", None, "no BIDS data set", "{file}, line 6"),
+        ("[regions]", "[regions, nowhere]", 8, "there is no nowhere", "looked in"),
+        (
+            "[regions]",
+            "7",
+            8,
+            "regions is 7; it must be a valid string or regions is 7; it",
+            "A fold",
+        ),
+        ("output: out", "output: a{b}", 2, "braces", "choose a folder"),
+        ("output: out", "output: bids/out", 5, "lie in each other", "choose"),
+        ("output: out", "output: [out", 3, "this is not valid YAML", "brackets"),
+        ("output: out", "\toutput: out", 2, "this is not valid YAML", "no tabs"),
+        (
+            "output: out",
+            "output: out\noutput: in",
+            3,
+            "output is there twice, first in line 2",
+            None,
+        ),
+    ],
+)
+def test_a_fault_is_named_with_its_line(
+    project: Path, old: str, new: str, line: int | None, told: str, hint: str | None
+) -> None:
+    file = project / "my.yaml"
+    assert old in FILE
+    text = FILE.replace(old, new, 1)
+    file.write_text(text)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values = {}
+    with pytest.raises(UsageError) as caught:
+        load_config(values, [file])
+    if line is not None:
+        assert caught.value.file == f"{file}, line {line}"
+    assert told.format(file=file) in caught.value.problem
+    assert "\n" not in caught.value.problem
+    assert hint is None or hint.format(file=file) in str(caught.value.hint)
+
+
+def test_the_file_that_states_it_is_named(project: Path) -> None:
+    first, second = project / "first.yaml", project / "second.yaml"
+    first.write_text("regions: regions\ncurate: {min_volumes: 50}\n")
+    second.write_text("datasets:\n- {id: a, source: bids}\ncurate:\n  tasks: [x]\n")
+    values = {
+        "regions": "regions",
+        "curate": {"min_volumes": 50, "tasks": ["x"]},
+        "datasets": [{"id": "a", "source": "bids"}],
+    }
+    files = [first, second]
+    load_config(values, files)
+
+    def told(**changes: Any) -> UsageError:
+        with pytest.raises(UsageError) as caught:
+            load_config(values | changes, files)
+        return caught.value
+
+    # A value that no file has comes from the command line, also where a file has another one.
+    command_line = "the command line (--config)"
+    assert told(curate={"min_volumes": 2, "tasks": ["x"]}).file == command_line
+    assert told(zzz=1).file == command_line
+    assert told(regions="gone").file == command_line
+    first.write_text("regions: regions\n\ncurate: {min_volumes: 2}\n")
+    assert told(curate={"min_volumes": 2, "tasks": ["x"]}).file == f"{first}, line 3"
+    # Several faults are one error, each with its place.
+    both = told(curate={"min_volumes": 2, "tasks": ["x"]}, zzz=1).problem.splitlines()
+    assert len(both) == 3
+    assert both[0] == "2 faults in the configuration"
+    assert f"{first}, line 3: curate.min_volumes" in "".join(both)
+    assert "the command line (--config): zzz" in "".join(both)
 
 
 def test_paths_are_relative_to_the_file_that_states_them(
@@ -145,5 +266,29 @@ def test_region_files_are_checked(tmp_path: Path, repository: Path) -> None:
         with pytest.raises(UsageError, match="list of at least one region"):
             load_regions(str(file))
     file.write_text("level: [valuation\n")
-    with pytest.raises(UsageError, match="not valid YAML"):
+    with pytest.raises(UsageError, match="line 2: this is not valid YAML"):
         load_regions(str(file))
+
+
+def test_faults_of_regions_are_named_with_their_lines(tmp_path: Path, repository: Path) -> None:
+    text = (repository / "config/regions/spheres/valuation.yaml").read_text()
+    file = tmp_path / "mine.yaml"
+
+    def told(old: str, new: str) -> tuple[str, UsageError]:
+        changed = text.replace(old, new, 1)
+        file.write_text(changed)
+        at = changed[: changed.index(new)].count("\n") + 1
+        with pytest.raises(UsageError) as caught:
+            load_regions(str(file))
+        return f"{file}, line {at}", caught.value
+
+    where, error = told("processes:", "proceses:")
+    assert (error.file, "did you mean processes" in error.problem) == (where, True)
+    where, error = told("level: valuation", "level: evaluation")
+    assert error.file == where
+    assert "'valuation'" in error.problem
+    where, error = told("name: vmpfc", "name: ventral_striatum")
+    lines = file.read_text().splitlines()
+    twice = [n for n, line in enumerate(lines, 1) if "name: ventral_striatum" in line]
+    assert error.file == f"{file}, line {twice[1]}"
+    assert f"first in {file}, line {twice[0]}" in error.problem

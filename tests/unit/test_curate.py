@@ -54,7 +54,11 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
 def rows(root: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
     files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
     source = Source("ds", "v1", root, files)
-    table = build_inventory(source, Verdict(), CurateParameters(**parameters))
+    table, left_out = build_inventory(source, Verdict(), CurateParameters(**parameters))
+    by_status = {row["recording"]: row["status"] for row in table.to_pylist()}
+    assert {name: outcome.state for name, outcome in left_out.items()} == {
+        name: status for name, status in by_status.items() if status != "used"
+    }
     return {row["recording"]: row for row in table.to_pylist()}
 
 
@@ -110,7 +114,7 @@ DAMAGE: dict[str, tuple[Callable[[Path, str], object], str, str]] = {
     "no JSON": (
         lambda root, stem: (root / f"{stem}_bold.json").write_text("{"),
         "quarantined",
-        "run-01_bold.json is no valid JSON object",
+        "run-01_bold.json: the sidecar is no valid JSON",
     ),
     "short": (
         lambda root, stem: save(root / f"{stem}_bold.nii.gz", (4, 4, 4, 12)),
@@ -177,6 +181,59 @@ def test_contents_that_were_not_fetched_leave_out_one_recording(
     assert hurt["status"] == "quarantined"
     assert "not there" in hurt["reason"]
     assert "git annex get" in hurt["hint"]
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+def test_a_nearer_sidecar_overrules_and_one_beside_it_may_not(bids: Callable[..., Path]) -> None:
+    root = bids("01")
+    own = root / "sub-01/func/sub-01_task-a_run-01_bold.json"
+    own.write_text('{"RepetitionTime": 2.01}')
+    assert rows(root)["sub-01_task-a_run-01_bold"]["tr"] == 2.01
+    beside = root / "sub-01/func/sub-01_task-a_bold.json"
+    beside.write_text('{"RepetitionTime": 2.01, "TaskName": "b"}')
+    assert rows(root)["sub-01_task-a_run-01_bold"]["status"] == "used"
+    beside.write_text('{"RepetitionTime": 2.0}')
+    hurt = rows(root)["sub-01_task-a_run-01_bold"]
+    assert hurt["status"] == "quarantined"
+    assert "2.0 in sub-01_task-a_bold.json, 2.01 in sub-01_task-a_run-01_bold" in hurt["reason"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", '[["RepetitionTime", 2.0]]', "2", "null", "[" * 100_000, '"x"', "\xff", "1" * 5000],
+)
+def test_a_sidecar_that_is_no_object(bids: Callable[..., Path], text: str) -> None:
+    root = bids("01", "02")
+    own = root / "sub-01/func/sub-01_task-a_run-01_bold.json"
+    own.write_text(text, encoding="latin-1")
+    found = rows(root)
+    assert found["sub-01_task-a_run-01_bold"]["status"] == "quarantined"
+    assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
+
+
+@pytest.mark.parametrize("tr", ["1" + 400 * "0", "NaN", "-2", "true", "[2]"])
+def test_repetition_times_that_are_none(bids: Callable[..., Path], tr: str) -> None:
+    root = bids("01")
+    own = root / "sub-01/func/sub-01_task-a_run-01_bold.json"
+    own.write_text(f'{{"RepetitionTime": {tr}}}')
+    hurt = rows(root)["sub-01_task-a_run-01_bold"]
+    assert hurt["status"] == "quarantined"
+    assert hurt["reason"].startswith(own.name)
+    assert hurt["hint"]
+
+
+def test_a_file_that_may_not_be_read(
+    bids: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = bids("01", "02")
+    path = root / "sub-01/anat/sub-01_T1w.nii.gz"
+    # Root may read everything, so the answer is simulated.
+    monkeypatch.setattr("os.access", lambda name, _: Path(name) != path)
+    found = rows(root)
+    hurt = found["sub-01_task-a_run-01_bold"]
+    assert hurt["status"] == "quarantined"
+    assert "sub-01_T1w.nii.gz: " in hurt["reason"]
+    assert "chmod" in hurt["hint"]
     assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
 
 
@@ -265,7 +322,7 @@ def test_the_real_localizer_is_used_in_spite_of_two_errors(shared_data: Path) ->
         "STIMULUS_FILE_MISSING",
         "TSV_VALUE_INCORRECT_TYPE",
     }
-    table = build_inventory(Source("localizer", "v", root, {}), verdict, CurateParameters())
+    table, _ = build_inventory(Source("localizer", "v", root, {}), verdict, CurateParameters())
     (row,) = table.to_pylist()
     assert row["status"] == "used"
     assert (row["tr"], row["n_volumes"], len(row["validator_errors"])) == (2.0, 156, 2)

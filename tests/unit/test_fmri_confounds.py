@@ -11,6 +11,7 @@ import pytest
 from nilearn.glm.first_level.design_matrix import create_cosine_drift
 from nilearn.interfaces.fmriprep import load_confounds
 
+from braindata.errors import DataError
 from braindata.fmri.confounds import (
     OutlierRule,
     confounds_table,
@@ -90,6 +91,19 @@ def test_dvars_equals_a_plain_loop():
     np.testing.assert_allclose(standardised[1:], plain / np.mean(expected_sd), rtol=1e-9)
     assert np.isnan([found[0], standardised[0]]).all()
     assert standardised[1:].argmax() in {19, 20}
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        (np.full((40, 9), 100, np.int16), "no voxel of the brain varies"),
+        (np.zeros((40, 9), np.int16), "the median intensity of the brain is 0"),
+        (np.full((40, 9), -5, np.int16), "the median intensity of the brain is -5"),
+    ],
+)
+def test_dvars_of_what_is_no_bold_is_refused(stored, problem):
+    with pytest.raises(DataError, match=problem):
+        dvars(stored)
 
 
 def test_non_steady_volumes_are_leading_outliers():

@@ -23,6 +23,7 @@ from braindata.stages import STEP_VERSION
 def plan(tmp_path: Path, repository: Path) -> Plan:
     (tmp_path / "bids").mkdir()
     (tmp_path / "bids" / "dataset_description.json").write_text("{}")
+    (tmp_path / "bids" / "sub-01").mkdir()
     values = {
         "output": "out",
         "datasets": [{"id": "ds", "source": "bids"}],

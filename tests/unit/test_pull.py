@@ -14,6 +14,7 @@ from braindata.pull.local import (
     listing_hash,
     pull_local,
     read_manifest,
+    require_bids,
     write_manifest,
 )
 
@@ -135,3 +136,33 @@ def test_manifest_round_trip(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.manifest.tsv"
     write_manifest(path, files)
     assert list(read_manifest(path).values()) == files
+
+
+def test_a_folder_without_subjects_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (tmp_path / "sub-01.txt").write_text("")
+    with pytest.raises(UsageError, match="no sub-… folder"):
+        require_bids(tmp_path)
+    (tmp_path / "sub-01").mkdir()
+    require_bids(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_left_to_curation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "bids"
+    (source / "sub-01").mkdir(parents=True)
+    (source / "dataset_description.json").write_text("{}")
+    locked = source / "sub-01" / "sub-01_T1w.nii.gz"
+    locked.write_bytes(b"secret")
+    # A pipe, reading from which would never end.
+    os.mkfifo(source / "sub-01" / "sub-01_task-x_bold.nii.gz")
+    open_to_all = listing_hash(source)
+    # Root may read everything, so the answer is simulated.
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != locked)
+    files = {file.path: file for file in pull_local(source, tmp_path / "raw", "copy")}
+    for name in ("sub-01/sub-01_T1w.nii.gz", "sub-01/sub-01_task-x_bold.nii.gz"):
+        assert (files[name].size, files[name].sha256) == (0, "")
+        assert (tmp_path / "raw" / name).is_symlink()
+    # Permitted again, it is noticed.
+    assert listing_hash(source) != open_to_all

@@ -98,3 +98,15 @@ def test_a_reason_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     file = tmp_path / "a_bold.nii.gz"
     error = DataError(f"cannot open '{file}': it is empty", file=file)
     assert Outcome.quarantine(error).reason == "cannot open 'a_bold.nii.gz': it is empty"
+
+
+def test_a_reason_for_a_table_names_the_file_that_is_not_the_recordings_own() -> None:
+    image = "sub-01/func/sub-01_task-a_bold.nii.gz"
+    error = DataError("it is constant", file=f"/x/{image}", hint="convert it")
+    assert Outcome.quarantine(error).reason_in(image) == "it is constant"
+    other = Outcome.quarantine(DataError("it is constant", file="/x/sub-01_T1w.nii.gz"))
+    assert other.reason_in(image) == "sub-01_T1w.nii.gz: it is constant"
+    named = Outcome.quarantine(DataError("a.json is no JSON", file="/x/a.json"))
+    assert named.reason_in(image) == "a.json is no JSON"
+    assert Outcome("excluded", "not asked for").reason_in(image) == "not asked for"
+    assert Outcome("done").reason_in(image) is None

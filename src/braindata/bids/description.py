@@ -20,10 +20,14 @@ def dataset_description(root: Path) -> dict[str, Any]:
     path = root / "dataset_description.json"
     try:
         description = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"this is not valid JSON ({error})", file=path, hint="correct it: BIDS asks for it"
         ) from error
     if not isinstance(description, dict):
-        raise UsageError("this must be a JSON object", file=path, hint="see the BIDS standard")
+        raise UsageError(
+            "this must be a JSON object",
+            file=path,
+            hint='the least is {"Name": "…", "BIDSVersion": "1.9.0"}',
+        )
     return description

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from braindata.bids.inheritance import inherited
@@ -123,11 +124,11 @@ def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:
 
 def _seconds(column: pd.Series, name: str, path: Path) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & column.notna()
+    wrong = (numbers.isna() | numbers.isin([np.inf, -np.inf])) & column.notna()
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise DataError(
-            f"{name} in row {row + 2} is {column.iloc[row]!r}, not a number",
+            f"{name} in row {row + 2} is {column.iloc[row]!r}, not a number of seconds",
             file=path,
             hint="onsets and durations are seconds from the start of the recording",
         )

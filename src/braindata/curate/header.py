@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,15 @@ def read_bold_header(path: Path) -> BoldHeader:
 def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
     """Return the repetition time in s, from the sidecar if it has one.
 
+    Parameters
+    ----------
+    header : BoldHeader
+        Of the image.
+    metadata : dict
+        Of all sidecars that apply.
+    path : Path
+        The file that is at fault when it is wrong: the one that states it.
+
     Raises
     ------
     DataError
@@ -76,8 +86,15 @@ def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
     """
     stated = metadata.get("RepetitionTime")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
-        raise DataError(f"RepetitionTime is {stated!r}, not a number of seconds", file=path)
-    tr = header.tr if stated is None else float(stated)
+        raise DataError(
+            f"RepetitionTime is {stated!r}, not a number of seconds",
+            file=path,
+            hint="in JSON a number has no quotation marks",
+        )
+    try:
+        tr = header.tr if stated is None else float(stated)
+    except OverflowError:
+        tr = math.inf
     if tr is None:
         raise DataError(
             "neither the sidecar nor the header states a repetition time",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_events
-from braindata.bids.sidecars import sidecar
+from braindata.bids.sidecars import sidecar, stated_in
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
 from braindata.curate.parameters import CurateParameters
 from braindata.curate.validator import Verdict
@@ -55,7 +56,9 @@ def index_images(root: Path) -> list[str]:
     return sorted(row["path"] for row in rows if row["ext"] in IMAGE_EXTENSIONS)
 
 
-def build_inventory(source: Source, verdict: Verdict, parameters: CurateParameters) -> pa.Table:
+def build_inventory(
+    source: Source, verdict: Verdict, parameters: CurateParameters
+) -> tuple[pa.Table, dict[str, Outcome]]:
     """List the recordings of a data set with what is known of them before preprocessing.
 
     Only what makes a recording unusable excludes it; the validator's errors are kept beside it.
@@ -71,9 +74,11 @@ def build_inventory(source: Source, verdict: Verdict, parameters: CurateParamete
 
     Returns
     -------
-    pyarrow.Table
+    inventory : pyarrow.Table
         Schema `RECORDINGS`, one row per functional recording, sorted by name. What later stages
         find out (`space`, quality) is null.
+    left_out : dict of str to Outcome
+        By recording, those that are not used.
     """
     images = index_images(source.root)
     licence = dataset_description(source.root).get("License")
@@ -84,6 +89,7 @@ def build_inventory(source: Source, verdict: Verdict, parameters: CurateParamete
         names = entity_columns(path)
         sessions.setdefault(names["subject"] or "", set()).add(names["session"])
     rows = []
+    left_out: dict[str, Outcome] = {}
     for path in bolds:
         names = entity_columns(path)
         subject = names["subject"] or ""
@@ -103,54 +109,71 @@ def build_inventory(source: Source, verdict: Verdict, parameters: CurateParamete
         }
         beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
         row["validator_errors"] = verdict.errors_of(path, beside, row["events"], row["t1w"])
+        row["status"] = "used"
         outcome = _judge(source.root, row, parameters)
-        row["status"] = "used" if outcome.state == "done" else outcome.state
         if outcome.state != "done":
-            row |= {"stage": "curate", "reason": outcome.reason, "hint": outcome.hint}
+            _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
-    rows += _misnamed(source, set(bolds))
-    _quarantine_doubles(rows)
+    rows += _misnamed(source, set(bolds), left_out)
+    _quarantine_doubles(source.root, rows, left_out)
     rows.sort(key=lambda row: (str(row["recording"]), str(row["path"])))
-    return pa.Table.from_pylist(rows, schema=RECORDINGS)
+    return pa.Table.from_pylist(rows, schema=RECORDINGS), left_out
 
 
-def _misnamed(source: Source, indexed: set[str]) -> list[dict[str, Any]]:
+def _leave_out(
+    root: Path, row: dict[str, Any], outcome: Outcome, left_out: dict[str, Outcome]
+) -> None:
+    file = outcome.file or str(root / row["path"])
+    left_out[row["recording"]] = replace(outcome, file=file)
+    row |= {
+        "status": outcome.state,
+        "stage": "curate",
+        "reason": outcome.reason_in(row["path"]),
+        "hint": outcome.hint,
+    }
+
+
+def _misnamed(
+    source: Source, indexed: set[str], left_out: dict[str, Outcome]
+) -> list[dict[str, Any]]:
     """Return rows for BOLD images whose names BIDS does not allow: they are not in the index."""
     rows = []
     for path in sorted(source.sha256):
         if path in indexed or not BOLD_NAME.search(path):
             continue
-        rows.append(
-            dict.fromkeys(RECORDINGS.names)
-            | {
-                "dataset": source.dataset,
-                "dataset_version": source.version,
-                "recording": BOLD_NAME.sub("_bold", PurePosixPath(path).name),
-                "modality": "fmri",
-                "path": path,
-                "sha256": source.sha256[path],
-                "status": "quarantined",
-                "stage": "curate",
-                "reason": "its path is not one that BIDS allows for a recording",
-                "hint": "labels hold letters and digits only; rename it, see the validator's word",
-            }
+        row = dict.fromkeys(RECORDINGS.names) | {
+            "dataset": source.dataset,
+            "dataset_version": source.version,
+            "recording": BOLD_NAME.sub("_bold", PurePosixPath(path).name),
+            "modality": "fmri",
+            "path": path,
+            "sha256": source.sha256[path],
+        }
+        outcome = Outcome(
+            "quarantined",
+            "its path is not one that BIDS allows for a recording",
+            "labels hold letters and digits only; rename it, see the validator's word",
         )
+        _leave_out(source.root, row, outcome, left_out)
+        rows.append(row)
     return rows
 
 
-def _quarantine_doubles(rows: list[dict[str, Any]]) -> None:
+def _quarantine_doubles(
+    root: Path, rows: list[dict[str, Any]], left_out: dict[str, Outcome]
+) -> None:
     """Leave out recordings of which there are two under one name, such as .nii and .nii.gz."""
     paths: dict[str, list[str]] = {}
     for row in rows:
         paths.setdefault(row["recording"], []).append(row["path"])
     for row in rows:
         if len(paths[row["recording"]]) > 1 and row["status"] == "used":
-            row |= {
-                "status": "quarantined",
-                "stage": "curate",
-                "reason": f"there are two files of it: {', '.join(paths[row['recording']])}",
-                "hint": "remove the one that is not meant",
-            }
+            outcome = Outcome(
+                "quarantined",
+                f"there are two files of it: {', '.join(sorted(paths[row['recording']]))}",
+                "remove the one that is not meant",
+            )
+            _leave_out(root, row, outcome, left_out)
 
 
 def _choose_t1w(t1ws: list[str], subject: str, session: str | None) -> str | None:
@@ -167,15 +190,12 @@ def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Out
         return by_choice
     try:
         for key in ("path", "events", "t1w"):
-            if row[key] is not None and not (root / row[key]).exists():
-                raise DataError(
-                    f"the contents of {row[key]} are not there",
-                    file=root / row[key],
-                    hint="fetch them into the source (git annex get, datalad get), run again",
-                )
+            if row[key] is not None:
+                _require_contents(root / row[key])
         header = read_bold_header(root / row["path"])
         row["n_volumes"] = header.n_volumes
-        row["tr"] = check_tr(header, sidecar(root, row["path"]), root / row["path"])
+        stating = stated_in(root, row["path"], "RepetitionTime") or root / row["path"]
+        row["tr"] = check_tr(header, sidecar(root, row["path"]), stating)
         row["sampling_frequency"] = 1.0 / row["tr"]
         if row["events"] is not None:
             _check_events(root / row["events"], header, row["tr"])
@@ -194,6 +214,23 @@ def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Out
             "add sub-…/anat/sub-…_T1w.nii.gz: without it the EPI cannot be normalised",
         )
     return Outcome("done")
+
+
+def _require_contents(path: Path) -> None:
+    if path.is_dir():
+        raise DataError(
+            "this is a folder, where a file is due", file=path, hint="put the image in its place"
+        )
+    if not path.is_file():
+        raise DataError(
+            "the contents of this file are not there",
+            file=path,
+            hint="fetch them into the source (git annex get, datalad get), run again",
+        )
+    if not os.access(path, os.R_OK):
+        raise DataError(
+            "nobody permits you to read this file", file=path, hint="chmod u+r FILE, run again"
+        )
 
 
 def _excluded_by_choice(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:

@@ -111,7 +111,10 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
         When the nuisance leaves too few degrees of freedom, or a value is not finite.
     """
     if not all(np.isfinite(values).all() for values in (series, regressors, nuisance)):
-        raise DataError("the series or its design holds values that are not finite")
+        raise DataError(
+            "the series or its design holds values that are not finite",
+            hint="look at the preprocessed image of this recording and at its confounds",
+        )
     y = series.astype(np.float64).reshape(len(series), -1)
     n_volumes, n_trials = regressors.shape
     basis = orthonormal_basis(nuisance)

@@ -98,7 +98,7 @@ def derive_trials(
         try:
             row = rows.get(name)
             if row is None:
-                raise DataError("it has no uncleaned series (strategy `none`)")
+                raise DataError("it has no uncleaned series (`none`)", hint="run `extract` again")
             events = _timed(recording.events)
             found = _estimate(row, recording, events, parameters)
             tables.append(_rows(recording, region, definition_hash, events, found, parameters))

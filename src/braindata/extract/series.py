@@ -78,6 +78,7 @@ def _resolve_once(
         raise DataError(
             f"the recording is in the space {grid.space}, not in an MNI152 template space",
             file=path,
+            hint="preprocess it in an MNI152 space",
         )
     key = grid.affine.tobytes() + np.array(grid.shape, np.int64).tobytes()
     if key not in resolved:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from braindata.errors import DataError
 from braindata.fmri.images import FloatArray
 
 MOTION_COLUMNS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
@@ -54,13 +55,24 @@ def dvars(stored: NDArray[np.int16]) -> tuple[FloatArray, FloatArray]:
     stored : ndarray, shape (n_volumes, n_voxels)
         The brain's voxels; any scale, as they are normalised to a median of 1000.
 
+    Raises
+    ------
+    DataError
+        When the median is not positive, or nothing varies in time.
+
     Notes
     -----
     As nipype's ``ComputeDVARS``: the expected spread of differences comes from each voxel's
     interquartile range and lag-1 autocorrelation (Nichols 2017, arXiv:1704.01469).
     """
     n_volumes, n_voxels = stored.shape
-    scale = 1000.0 / float(np.median(stored))
+    median = float(np.median(stored))
+    if not median > 0:
+        raise DataError(
+            f"the median intensity of the brain is {median:g}",
+            hint="look at the image: is it BOLD?",
+        )
+    scale = 1000.0 / median
     squares = np.zeros(n_volumes - 1)
     expected, used = 0.0, 0
     for start in range(0, n_voxels, _DVARS_BLOCK):
@@ -74,6 +86,10 @@ def dvars(stored: NDArray[np.int16]) -> tuple[FloatArray, FloatArray]:
         autocorrelation = (block[1:] * block[:-1]).sum(axis=0) / (block**2).sum(axis=0)
         expected += float((np.sqrt(2.0 * (1.0 - autocorrelation)) * spread).sum())
         used += int(varies.sum())
+    if expected == 0:
+        raise DataError(
+            "no voxel of the brain varies in time", hint="are its volumes copies of each other?"
+        )
     plain = np.sqrt(squares / used)
     missing = np.array([np.nan])
     return np.concatenate([missing, plain]), np.concatenate([missing, plain / (expected / used)])

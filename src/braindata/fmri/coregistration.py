@@ -77,7 +77,10 @@ def white_matter_boundary(anatomy: Anatomy) -> Boundary:
     gray_median = float(np.median(data[(gray > 0.8) & (white < 0.1)]))
     contrast = white_median - gray_median
     if not contrast > 0.05 * white_median:
-        raise DataError("white matter is no brighter than gray matter in the T1w image")
+        raise DataError(
+            "white matter is no brighter than gray matter in the T1w image",
+            hint="look at it: is it T1-weighted, and of the whole brain?",
+        )
     threshold = gray_median + 0.5 * contrast
     near = (white > 0.1) & (white < 0.95) & (gray > 0.1)
     gradient = np.stack(
@@ -90,7 +93,10 @@ def white_matter_boundary(anatomy: Anatomy) -> Boundary:
     close = np.abs(away) < 0.5 * _BOUNDARY_MM
     points = grid_points(near, affine)[steep] + away[:, None] * direction
     if close.sum() < 1000:
-        raise DataError("the boundary of white matter cannot be seen in the T1w image")
+        raise DataError(
+            "the boundary of white matter cannot be seen in the T1w image",
+            hint="look at it: is it T1-weighted, and of the whole brain?",
+        )
     chosen = np.flatnonzero(close)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(_BOUNDARY_POINTS, len(chosen))).astype(int)]
     return Boundary(points[chosen], -direction[chosen])

@@ -11,8 +11,12 @@ Yushkevich et al. 2016, doi:10.1016/j.jalz.2016.06.205
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,15 +72,13 @@ def register_linear(
     ndarray of float64, shape (4, 4)
         Fixed to moving coordinates in mm, RAS+.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        here = Path(folder)
+    with _working_folder(scratch) as here:
         np.savetxt(here / "start.mat", start, fmt="%.17g")
         _run(
             f"{_inputs(pair, seed, here)} -a -dof {dof} -m NMI -n {iterations} "
             f'-ia "{here}/start.mat" -o "{here}/result.mat"'
         )
-        matrix: FloatArray = np.loadtxt(here / "result.mat")
-    return matrix
+        return _read_matrix(here / "result.mat")
 
 
 def register_deformable(
@@ -96,16 +98,46 @@ def register_deformable(
     ndarray of float32, shape (nx, ny, nz, 3)
         Displacement in mm, RAS+, of each voxel of the fixed grid, applied before `affine`.
     """
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        here = Path(folder)
+    with _working_folder(scratch) as here:
         np.savetxt(here / "affine.mat", affine, fmt="%.17g")
         # No noise and no rounding of the warp: both would differ between equal runs.
         _run(
             f"{_inputs(pair, seed, here)} -noise 0 -m NCC 2x2x2 -n {iterations} "
             f'-s 3vox 1vox -wp 0 -it "{here}/affine.mat" -o "{here}/warp.nii"'
         )
-        warp = np.asarray(nib.load(here / "warp.nii").dataobj, dtype=np.float32)[:, :, :, 0, :]
+        warp = _read_warp(here / "warp.nii")
     return np.ascontiguousarray(warp * np.array([-1, -1, 1], np.float32))
+
+
+@contextmanager
+def _working_folder(scratch: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            # A write on a full disk does not say where it was.
+            error.filename = error.filename or folder
+            raise
+
+
+def _read_matrix(path: Path) -> FloatArray:
+    matrix: FloatArray = np.array(path.read_text().split(), dtype=np.float64)
+    if matrix.size != 16:
+        raise _cut_off(path)
+    return matrix.reshape(4, 4)
+
+
+def _read_warp(path: Path) -> Volume:
+    image = nib.load(path)
+    if path.stat().st_size < image.dataobj.offset + 4 * np.prod(image.shape):
+        raise _cut_off(path)
+    warp: Volume = np.asarray(image.dataobj, dtype=np.float32)[:, :, :, 0, :]
+    return warp
+
+
+def _cut_off(path: Path) -> OSError:
+    """Return an error for a file that greedy has not written to its end, without a word of it."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _inputs(pair: Pair, seed: int, folder: Path) -> str:

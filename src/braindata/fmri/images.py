@@ -28,6 +28,7 @@ MINIMUM_VOXELS = 8
 VOXEL_SIZES_MM = (0.2, 20.0)
 _BROKEN = "the image cannot be read to its end"
 _BROKEN_HINT = "fetch the file again: it is truncated or damaged"
+_CONVERT_HINT = "convert it again from the scanner's files"
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 
@@ -108,7 +109,7 @@ class Series:
                         raise DataError(
                             f"volume {number} holds NaN or infinite values",
                             file=self.path,
-                            hint="repair the conversion from the scanner's format",
+                            hint=_CONVERT_HINT,
                         )
                     yield volume
                 # gzip checks its checksum only at the end of the stream.
@@ -140,11 +141,15 @@ def open_series(path: Path) -> Series:
     image = _load(path)
     if len(image.shape) != 4:
         raise DataError(
-            f"a BOLD image needs 4 dimensions, this one has {len(image.shape)}", file=path
+            f"a BOLD image needs 4 dimensions, this one has {len(image.shape)}",
+            file=path,
+            hint="is it a single volume (_sbref)?",
         )
     if image.shape[3] < MINIMUM_VOLUMES:
         raise DataError(
-            f"{image.shape[3]} volumes, at least {MINIMUM_VOLUMES} are needed", file=path
+            f"{image.shape[3]} volumes, at least {MINIMUM_VOLUMES} are needed",
+            file=path,
+            hint="was the scan broken off? then leave it out",
         )
     proxy = image.dataobj
     return Series(
@@ -173,7 +178,11 @@ def load_volume(path: Path) -> Image:
     if len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) != 3:
-        raise DataError(f"a T1w image needs 3 dimensions, this one has {len(shape)}", file=path)
+        raise DataError(
+            f"a T1w image needs 3 dimensions, this one has {len(shape)}",
+            file=path,
+            hint="keep one volume of it",
+        )
     _checked_dtype(image, path)
     affine = _checked_affine(image, path)
     try:
@@ -181,9 +190,9 @@ def load_volume(path: Path) -> Image:
     except (*_READ_ERRORS, ValueError) as error:
         raise DataError(_BROKEN, file=path, hint=_BROKEN_HINT) from error
     if not np.isfinite(data.sum(dtype=np.float64)):
-        raise DataError("the image holds NaN or infinite values", file=path)
+        raise DataError("the image holds NaN or infinite values", file=path, hint=_CONVERT_HINT)
     if data.min() == data.max():
-        raise DataError("the image is constant", file=path, hint="fetch or convert it again")
+        raise DataError("the image is constant", file=path, hint=_CONVERT_HINT)
     return Image(np.ascontiguousarray(data), affine)
 
 
@@ -195,20 +204,30 @@ def _load(path: Path) -> nib.Nifti1Image:
             f"this is no readable NIfTI image ({error})", file=path, hint=_BROKEN_HINT
         ) from error
     if not isinstance(image, nib.Nifti1Image):
-        raise DataError("this is no NIfTI image in one file", file=path)
+        raise DataError(
+            "this is no NIfTI image in one file", file=path, hint="convert it to .nii.gz"
+        )
     return image
 
 
 def _checked_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     if min(shape) < MINIMUM_VOXELS:
-        raise DataError(f"a grid of {shape} voxels is too small for a brain", file=path)
+        raise DataError(
+            f"a grid of {'×'.join(map(str, shape))} voxels is too small for a brain",
+            file=path,
+            hint="convert it again: is it a part of the image, or a localiser?",
+        )
     return (int(shape[0]), int(shape[1]), int(shape[2]))
 
 
 def _checked_dtype(image: nib.Nifti1Image, path: Path) -> np.dtype[np.generic]:
     dtype: np.dtype[np.generic] = image.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise DataError(f"data of type {dtype} are no magnitudes", file=path)
+        raise DataError(
+            f"data of type {dtype} are no magnitudes",
+            file=path,
+            hint="convert the magnitude part of the image",
+        )
     return dtype
 
 

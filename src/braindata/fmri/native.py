@@ -7,6 +7,7 @@ distortion are not corrected.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,12 +216,12 @@ def _run_names(run: BoldRun, unit: _Unit) -> dict[str, Path]:
 def _preprocess_run(run: BoldRun, unit: _Unit) -> RunResult:
     parameters, template = unit.parameters, unit.template
     if not run.tr > 0:
-        raise DataError(f"a repetition time of {run.tr} s")
+        raise DataError(f"a repetition time of {run.tr} s", hint="correct it in the sidecar")
     series = open_series(run.bold)
     typical, non_steady = _survey(series)
     reference = make_reference(series, typical, non_steady, parameters.motion_fwhm)
-    motion = estimate_motion(series, reference, parameters.motion_fwhm)
     epi_brain = _epi_brain(reference)
+    motion = estimate_motion(series, reference, parameters.motion_fwhm)
     t1w_to_reference = register_to_t1w(
         reference, epi_brain, unit.anatomy, unit.boundary, parameters.seed, unit.scratch
     )
@@ -273,13 +274,22 @@ def _survey(series: Series) -> tuple[int, int]:
             raise DataError(f"volume {number} is constant", hint="fetch or convert it again")
         thumbnails[number] = volume[step, step, step].ravel()
         means[number] = volume.mean(dtype=np.float64)
+    if (thumbnails == thumbnails[0]).all():
+        raise DataError("all volumes are equal", hint="a single volume, repeated? convert it again")
     non_steady = count_non_steady(means)
     return typical_volume(thumbnails, non_steady), non_steady
 
 
 def _epi_brain(reference: Image) -> NDArray[np.bool_]:
     image = nib.Nifti1Image(reference.data, reference.affine)
-    mask: NDArray[np.bool_] = compute_epi_mask(image, ensure_finite=False).get_fdata() > 0
+    with warnings.catch_warnings():
+        # nilearn warns of an empty mask; here that is an error.
+        warnings.simplefilter("ignore")
+        mask: NDArray[np.bool_] = compute_epi_mask(image, ensure_finite=False).get_fdata() > 0
+    if not mask.any():
+        raise DataError(
+            "no brain can be found in the image", hint="look at it: is it BOLD, not its residuals?"
+        )
     return mask
 
 

@@ -153,7 +153,8 @@ def write_store(
         "attributes": attributes,
     }
     # Without time stamps and with a fixed library version the same samples give the same bytes.
-    with atomic_path(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
+    # In memory: on a full disk HDF5 loses chunks without a word, and then crashes.
+    with h5py.File(path.name, "w", "core", ("v110", "v110"), backing_store=False) as file:
         file.attrs["header"] = json.dumps(header, sort_keys=True)
         # Checksums everywhere: lzf has none of its own, and a flipped bit must not become a value.
         checked = {"compression": "gzip", "fletcher32": True}
@@ -168,6 +169,10 @@ def write_store(
             compression="lzf",
             fletcher32=True,
         )
+        file.flush()
+        image = file.id.get_file_image()
+    with atomic_path(path) as part:
+        part.write_bytes(image)
 
 
 @contextmanager

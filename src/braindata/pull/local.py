@@ -31,7 +31,7 @@ class PulledFile:
         In bytes; 0 where the contents are not there.
     sha256 : str
         Hash of its contents; empty where they are not there (a link that leads nowhere, as of an
-        annexed file that was not fetched).
+        annexed file that was not fetched) or may not be read.
     """
 
     path: str
@@ -45,20 +45,25 @@ def require_bids(source: Path) -> None:
     Raises
     ------
     UsageError
-        When it has no dataset_description.json, or one that cannot be read, or that says that the
-        folder holds derivatives.
+        When it has no dataset_description.json, one that is no JSON or says that the folder holds
+        derivatives, or when there is no folder of a subject.
     """
-    path = source / "dataset_description.json"
-    if not path.is_file():
+    hint = "give the folder that holds dataset_description.json and the sub-… folders"
+    description = source / "dataset_description.json"
+    if not description.is_file():
         raise UsageError(
             "this folder is no BIDS data set: it has no dataset_description.json",
             file=source,
-            hint="give the folder that holds dataset_description.json and the sub-… folders",
+            hint=hint,
+        )
+    if not any(entry.name.startswith("sub-") and entry.is_dir() for entry in os.scandir(source)):
+        raise UsageError(
+            "this folder is no BIDS data set: it has no sub-… folder", file=source, hint=hint
         )
     if dataset_description(source).get("DatasetType") == "derivative":
         raise UsageError(
             "this folder holds derivatives, not raw data (its DatasetType says so)",
-            file=path,
+            file=description,
             hint="give the raw data set that they were made from",
         )
 
@@ -103,7 +108,8 @@ def listing_hash(source: Path) -> str:
     digest = hashlib.sha256()
     for name in list_files(source):
         path = source / name
-        facts = path.stat() if path.exists() else None
+        # A file that may not be read counts as one that is not there, until somebody permits it.
+        facts = path.stat() if _readable(path) else None
         size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
         digest.update(f"{name}\0{size}\0{changed}\n".encode())
     return digest.hexdigest()
@@ -127,12 +133,12 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
     Raises
     ------
     BraindataError
-        When a file of the source cannot be read, or changed while it was copied.
+        When reading a file of the source fails, or it changed while it was copied.
     """
     pulled = []
     for name in list_files(source):
         origin, image = source / name, target / name
-        if not origin.exists():
+        if not _readable(origin):
             # One file that nobody fetched is no reason to refuse the others: curation names it.
             _link(origin, image)
             pulled.append(PulledFile(name, 0, ""))
@@ -185,6 +191,11 @@ def read_manifest(path: Path) -> dict[str, PulledFile]:
 def _leads_back(folder: Path) -> bool:
     """Whether a folder is a link to one of those above it, which would go on for ever."""
     return folder.is_symlink() and folder.resolve() in folder.parent.resolve().parents
+
+
+def _readable(path: Path) -> bool:
+    """Whether a path leads to a file whose contents may be read; a pipe would block for ever."""
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 def _link(origin: Path, image: Path) -> None:

@@ -8,7 +8,7 @@ from braindata.curate.validator import describe, validate
 from braindata.files import write_text
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, merkle
+from braindata.receipts import Receipt, merkle
 from braindata.stages.job import Result, log, run_job
 from braindata.tables.shards import write_shard
 
@@ -26,20 +26,14 @@ def run(layout: Layout, dataset: str, parameters: CurateParameters) -> bool:
         source = Source(
             dataset, pulled.notes["version"], root, {p: f.sha256 for p, f in manifest.items()}
         )
-        table = build_inventory(source, verdict, parameters)
+        # Those in use are in the inventory; listing them here too would make a corpus' receipt big.
+        table, left_out = build_inventory(source, verdict, parameters)
         write_shard(table, layout.inventory(dataset), "recordings")
         write_text(layout.validation(dataset), verdict.to_json())
-        rows = table.to_pylist()
         units: dict[str, int] = {}
-        for row in rows:
+        for row in table.to_pylist():
             if row["status"] == "used":
                 units[row["unit"]] = units.get(row["unit"], 0) + 1
-        # Those in use are in the inventory; listing them here too would make a corpus' receipt big.
-        left_out = {
-            row["recording"]: Outcome(row["status"], row["reason"], row["hint"], row["path"])
-            for row in rows
-            if row["status"] != "used"
-        }
         return Result(
             [layout.inventory(dataset), layout.validation(dataset)], left_out, {"units": units}
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from braindata.faults import naming_a_full_disk
 from braindata.layout import Layout
 from braindata.receipts import (
     Outcome,
@@ -76,14 +77,15 @@ def run_job(
         _warn(Receipt.read(receipt))
         log.info("%s %s: up to date", stage, job)
         return False
-    result = work()
-    planned.outputs = hash_outputs(result.outputs, layout.output)
-    planned.recordings = {
-        name: _portable(outcome, layout) for name, outcome in result.recordings.items()
-    }
-    planned.notes = result.notes
-    planned.versions = library_versions(*libraries)
-    planned.write(receipt)
+    with naming_a_full_disk(layout.output):
+        result = work()
+        planned.outputs = hash_outputs(result.outputs, layout.output)
+        planned.recordings = {
+            name: _portable(outcome, layout) for name, outcome in result.recordings.items()
+        }
+        planned.notes = result.notes
+        planned.versions = library_versions(*libraries)
+        planned.write(receipt)
     _warn(planned)
     log.info("%s %s: done, %d files", stage, job, len(planned.outputs))
     return True

@@ -85,7 +85,9 @@ def inputs(receipts: Mapping[str, Receipt]) -> dict[str, str]:
 
 def _facts(receipt: Receipt) -> dict[str, str]:
     """What a release takes from a receipt: outputs, what became of recordings, definitions."""
-    states = {name: f"{o.state} {o.reason} {o.hint}" for name, o in receipt.recordings.items()}
+    states = {
+        name: f"{o.state} {o.reason} {o.hint} {o.file}" for name, o in receipt.recordings.items()
+    }
     other = content_hash([receipt.parameters, receipt.notes])
     return receipt.outputs | states | {"parameters and notes": other}
 
@@ -165,7 +167,7 @@ def recording_rows(
             row |= {
                 "status": fault.status,
                 "stage": fault.stage,
-                "reason": fault.reason,
+                "reason": fault.reason_in(row["path"]),
                 "hint": fault.outcome.hint,
             }
         if row["status"] == "used":

@@ -38,11 +38,10 @@ class Fault:
         """The recording's `status` in the table `recordings`."""
         return "used" if self.in_part else self.outcome.state
 
-    @property
-    def reason(self) -> str:
-        """Why, and in how many regions if not in all."""
+    def reason_in(self, path: str) -> str:
+        """Return why (see `Outcome.reason_in`), and in how many regions if not in all."""
         part = f" (in {self.n_faulty} of {self.n_jobs} regions)"
-        return f"{self.outcome.reason}{part if self.n_faulty < self.n_jobs else ''}"
+        return f"{self.outcome.reason_in(path)}{part if self.n_faulty < self.n_jobs else ''}"
 
 
 def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault | None:

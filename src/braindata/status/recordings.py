@@ -110,7 +110,7 @@ def _status(
     name = row["recording"]
     if row["status"] != "used":
         log = layout.log("curate", dataset).relative_to(layout.output).as_posix()
-        file = (layout.raw(dataset) / row["path"]).relative_to(layout.output).as_posix()
+        file = receipts[Job("curate", (dataset,))].recordings[name].file
         why = (row["stage"], row["reason"], row["hint"], file, log)
         return RecordingStatus(dataset, name, row["status"], *why)
     of_unit = {}
@@ -121,22 +121,22 @@ def _status(
         of_unit[stage] = [receipt]
         fault = find_fault(name, of_unit)
         if fault is not None:
-            return _faulty(layout, dataset, name, fault)
+            return _faulty(layout, dataset, row, fault)
     if not complete:
         # Whether a fault concerns the whole recording is known when all regions are done.
         return RecordingStatus(dataset, name, "waiting")
     fault = find_fault(name, of_regions)
     if fault is None:
         return RecordingStatus(dataset, name, "used")
-    return _faulty(layout, dataset, name, fault)
+    return _faulty(layout, dataset, row, fault)
 
 
-def _faulty(layout: Layout, dataset: str, name: str, fault: Fault) -> RecordingStatus:
+def _faulty(layout: Layout, dataset: str, row: dict[str, Any], fault: Fault) -> RecordingStatus:
     state: RecordingState
     if fault.in_part:
         state = "used_in_part"
     else:
         state = "excluded" if fault.outcome.state == "excluded" else "quarantined"
     log = layout.log(fault.stage, *fault.job.split("/")).relative_to(layout.output).as_posix()
-    why = (fault.stage, fault.reason, fault.outcome.hint, fault.outcome.file, log)
-    return RecordingStatus(dataset, name, state, *why)
+    why = (fault.stage, fault.reason_in(row["path"]), fault.outcome.hint, fault.outcome.file, log)
+    return RecordingStatus(dataset, row["recording"], state, *why)

@@ -1,0 +1,157 @@
+"""What is wrong in a configuration, in words for people: key, place, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from braindata.config_lines import Document, KeyPath, locate
+from braindata.errors import UsageError
+
+# pydantic's words for what YAML calls otherwise.
+_WORDS = {"valid tuple": "list", "valid list": "list", "valid dictionary": "mapping of keys"}
+_LONGEST_VALUE = 60
+
+
+def wrong(
+    error: ValidationError,
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    documents: Sequence[Document],
+    base: KeyPath = (),
+    *,
+    of: object = None,
+) -> UsageError:
+    """Return the error that names each wrong key, where it stands, and what is allowed.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    model : type of BaseModel
+        What was validated.
+    values : mapping
+        The whole configuration.
+    documents : sequence of Document
+        The files that were merged into it.
+    base : sequence of int or str
+        Where in `values` the model stands.
+    of : object
+        The name of what is wrong, where the keys do not say it.
+    """
+    part: Any = values
+    for key in base:
+        part = part[key]
+    # A key that is stated for all of a file, as `level` is, stands above the part.
+    own = {**values, **part}
+    faults: dict[tuple[int | str, ...], list[str]] = {}
+    details = error.errors()
+    suggested = {_suggestion(model, detail) for detail in details}
+    for detail in details:
+        path = _key_path(detail, own)
+        if detail["type"] == "too_short" and len(details) > 1:
+            # pydantic counts only the valid entries of a list: the fault is in one of the others.
+            continue
+        if detail["type"] == "missing" and path in suggested:
+            # It is there, with a slip of the pen, which is the fault that is told.
+            continue
+        faults.setdefault(path, []).append(_explain(detail, path, model))
+    told = []
+    for path, texts in faults.items():
+        # Where several types are allowed there is one text for each of them.
+        is_above = bool(path) and path[0] in values and path[0] not in part
+        whole = path if is_above else (*base, *path)
+        text = " or ".join(dict.fromkeys(texts))
+        told.append((locate(whole, values, documents), f"region {of}: {text}" if of else text))
+    if len(told) == 1:
+        where, text = told[0]
+        return UsageError(text, file=where, hint=_description(model, next(iter(faults))))
+    lines = [f"  {where}: {text}" if where else f"  {text}" for where, text in told]
+    return UsageError("\n".join([f"{len(told)} faults in the configuration", *lines]))
+
+
+def _key_path(detail: ErrorDetails, values: Any) -> tuple[int | str, ...]:
+    """Return the keys that lead to a fault: without pydantic's names of the types that it tried."""
+    path: list[int | str] = []
+    for number, part in enumerate(detail["loc"]):
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            if detail["type"] != "missing" or number + 1 < len(detail["loc"]):
+                continue
+        path.append(part)
+    return tuple(path)
+
+
+def _suggestion(model: type[BaseModel], detail: ErrorDetails) -> tuple[int | str, ...] | None:
+    """Return the key that was meant by an unknown one."""
+    if detail["type"] != "extra_forbidden":
+        return None
+    *above, key = detail["loc"]
+    near = difflib.get_close_matches(str(key), _known_keys(model, above), n=1)
+    return (*above, near[0]) if near else None
+
+
+def _explain(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in path)
+    if detail["type"] == "extra_forbidden":
+        meant = _suggestion(model, detail)
+        known = ", ".join(_known_keys(model, detail["loc"][:-1]))
+        return f"{key} is not known; " + (
+            f"did you mean {meant[-1]}?" if meant else f"known: {known}"
+        )
+    if detail["type"] == "missing":
+        return f"{key} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    given = repr(detail["input"])
+    value = f" is {given}" if len(given) <= _LONGEST_VALUE else ""
+    if message.startswith("Input should be "):
+        must = f"must be {message.removeprefix('Input should be ')}"
+        return f"{key}{value}; it {must}" if value else f"{key} {must}"
+    return f"{key}{value}: {message}" if key else message
+
+
+def _known_keys(model: type[BaseModel], location: KeyPath) -> list[str]:
+    """Return the keys that are allowed at a place within a model."""
+    inner = _model_at(model, location)
+    return [] if inner is None else sorted(inner.model_fields)
+
+
+def _description(model: type[BaseModel], path: KeyPath) -> str | None:
+    """Return what the documentation says of a key."""
+    for length in range(len(path), 0, -1):
+        *above, key = path[:length]
+        holder = _model_at(model, above)
+        if holder is not None and key in holder.model_fields:
+            text = holder.model_fields[str(key)].description
+            return f"{key}: {text}" if text else None
+    return None
+
+
+def _model_at(model: type[BaseModel], location: KeyPath) -> type[BaseModel] | None:
+    current = model
+    for part in location:
+        if isinstance(part, int) or part not in current.model_fields:
+            continue
+        inner = model_in(current.model_fields[part].annotation)
+        if inner is None:
+            return None
+        current = inner
+    return current
+
+
+def model_in(annotation: object) -> type[BaseModel] | None:
+    """Return the first model within a type: `Dataset` in ``tuple[Dataset, ...]``; None if none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = model_in(argument)
+        if found is not None:
+            return found
+    return None
