@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from snakemake_logger_plugin_braindata.counts import count_stages
+
 from braindata.errors import BraindataError
+from braindata.interruptions import listen
 from braindata.planning import Plan, claim, job_environment
 
 

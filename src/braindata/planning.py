@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from braindata.config import Config, load_config, load_regions
 from braindata.errors import BraindataError
-from braindata.files import remove_parts
+from braindata.files import remove_dead_scratch, remove_parts
 from braindata.layout import Layout
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
@@ -178,6 +178,7 @@ def claim(plan: Plan) -> None:
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
+    remove_dead_scratch()
 
 
 def lock(output: Path) -> int:
