@@ -79,7 +79,8 @@ class Stopper:
     def _send(self, number: signal.Signals) -> None:
         if self.local_jobs:
             for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
+                # It may be gone, or may have become another user's.
+                with suppress(psutil.Error):
                     child.send_signal(number)
 
     def _say_so(self) -> None:

@@ -160,6 +160,8 @@ class Progress:
             seconds += sum(max(stage.mean - (now - job.started), 0.0) for job in at_work)
             seconds += stage.mean * (stage.left - len(at_work))
             n_jobs += stage.left
+        if not n_jobs and not unknown:
+            return "none"
         if unknown and seconds < 1:
             return f"known after the first {unknown[0]}"
         text = duration(seconds / max(1, min(self.cores or len(self.running), n_jobs)))

@@ -45,6 +45,30 @@ SIZES = {
 }
 
 
+# Two regions and coarse voxels are enough to see every stage killed.
+TINY_REGIONS = ("visual", "vmpfc")
+
+
+def write_config(file: Path, size: str, phantom: Path) -> None:
+    """Write a configuration, and region files for it where it takes only some regions."""
+    regions = ROOT / "config" / "regions" / "spheres"
+    config: dict[str, object] = {
+        "output": "results",
+        "datasets": [{"id": "phantom", "source": str(phantom), "modalities": ["fmri"]}],
+        "regions": str(regions),
+    }
+    if size == "tiny":
+        chosen = file.with_name("regions")
+        chosen.mkdir()
+        for path in sorted(regions.glob("*.yaml")):
+            body = yaml.safe_load(path.read_text(encoding="utf-8"))
+            body["regions"] = [r for r in body["regions"] if r["name"] in TINY_REGIONS]
+            if body["regions"]:
+                (chosen / path.name).write_text(yaml.safe_dump(body), encoding="utf-8")
+        config |= {"regions": str(chosen), "preprocess": {"fmri": {"resolution": 3}}}
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
 class Chain:
     """The chain on one phantom, in a working directory of its own.
 
@@ -52,25 +76,19 @@ class Chain:
     ----------
     folder : Path
         The working directory; it is made.
-    phantom : Path
-        The BIDS folder.
+    config : Path
+        The configuration.
     cores : int
         Cores for Snakemake.
     """
 
-    def __init__(self, folder: Path, phantom: Path, cores: int):
+    def __init__(self, folder: Path, config: Path, cores: int):
         folder.mkdir(parents=True)
         self.folder = folder
         self.results = folder / "results"
-        config = {
-            "output": "results",
-            "datasets": [{"id": "phantom", "source": str(phantom), "modalities": ["fmri"]}],
-            "regions": str(ROOT / "config" / "regions" / "spheres"),
-        }
-        (folder / "my.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         snakemake = str(Path(sys.executable).with_name("snakemake"))
         self._command = [snakemake, "-s", str(ROOT / "Snakefile"), "--cores", str(cores)]
-        self._command += ["--configfile", "my.yaml"]
+        self._command += ["--configfile", str(config), "--config", f"output={self.results}"]
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start Snakemake; what it says is added to a log."""
@@ -142,17 +160,19 @@ def run(size: str, kills: int, seed: int, cores: int, work: Path) -> int:
     """Make the kills; return how many runs differed from the undisturbed one."""
     phantom = work / "phantom"
     generate(phantom, work / "truth", SIZES[size], n_jobs=cores)
+    config = work / "config.yaml"
+    write_config(config, size, phantom)
     began = time.monotonic()
-    undisturbed = Chain(work / "undisturbed", phantom, cores)
+    undisturbed = Chain(work / "undisturbed", config, cores)
     undisturbed.finish(undisturbed.start())
     duration = time.monotonic() - began
     wanted = undisturbed.digest()
-    print(f"undisturbed: {duration:.1f} s, {len(wanted)} files and lists compared")
+    print(f"undisturbed: {duration:.1f} s, {len(wanted)} files and lists compared", flush=True)
     chance = random.Random(seed)
     made, demo, wrong = 0, 0, 0
     while made < kills:
         demo += 1
-        chain = Chain(work / f"demo-{demo}", phantom, cores)
+        chain = Chain(work / f"demo-{demo}", config, cores)
         finished = False
         while not finished:
             process = chain.start()

@@ -231,6 +231,7 @@ def test_time_left_is_not_claimed_before_it_is_known() -> None:
     run.finish(4, "preprocess")
     # The second took 120 s, so that the mean is 110 s.
     assert run.progress.time_left(run.now) == f"about {duration((8 * 110 + 9 * 20) / 2)}"
+    assert Progress().time_left(run.now) == "none"
 
 
 def test_on_a_cluster_as_many_run_as_run() -> None:
