@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
+from snakemake_logger_plugin_braindata.counts import count_stages
+
 from braindata.cli import guarded
+from braindata.interruptions import listen
 from braindata.planning import Plan, check_yaml, claim, job_environment
 from braindata.status.overview import closing_line
 

@@ -1,6 +1,14 @@
 # One plan per parse; paths, parameters and inputs come from it.
 
 job_environment()
+count_stages(workflow)
+if workflow.is_main_process:
+    listen()
+
+
+onstart:
+    # Snakemake's scheduler has set a handler of its own.
+    listen(local_jobs=workflow.local_exec)
 
 
 def plan():

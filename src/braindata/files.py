@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +57,54 @@ def remove_parts(folder: Path) -> list[Path]:
     for path in left:
         path.unlink(missing_ok=True)
     return left
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for temporary files, outside the output folder, and remove it afterwards.
+
+    It bears the host's and the process' name: what a killed process could not remove is removed by
+    `remove_dead_scratch`.
+
+    Yields
+    ------
+    Path
+        An empty folder.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"{_scratch_prefix()}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def remove_dead_scratch() -> list[Path]:
+    """Remove the scratch folders of this user's dead processes on this host; return their paths."""
+    prefix = _scratch_prefix()
+    dead = []
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
+        pid = folder.name.removeprefix(prefix).partition("-")[0]
+        try:
+            ours = folder.lstat().st_uid == os.getuid()
+        except FileNotFoundError:
+            # Its process has just ended and removed it.
+            continue
+        if ours and pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+            dead.append(folder)
+    return dead
+
+
+def _scratch_prefix() -> str:
+    # Temporary folders of several hosts may be one; a process is looked for on its own host only.
+    return f"braindata-{socket.gethostname()}-"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from braindata.config import Config, load_config, load_regions
 from braindata.config_lines import read_document
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
-from braindata.files import remove_parts, write_text
+from braindata.files import remove_dead_scratch, remove_parts, write_text
 from braindata.layout import Layout
 from braindata.locking import lock
 from braindata.pull.local import listing_hash
@@ -212,6 +212,7 @@ def claim(plan: Plan) -> None:
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
+    remove_dead_scratch()
     Planned(tuple(plan.datasets), tuple(plan.regions)).write(plan.layout)
     if TOLD_VARIABLE in os.environ:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))

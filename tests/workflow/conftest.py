@@ -53,9 +53,11 @@ class Project:
 
     def run(self, *arguments: str) -> Run:
         """Run Snakemake to its end."""
+        # Its own messages name each job; ours name stages.
+        style = ["--logger-braindata-style", "snakemake"]
         # Without the environment's folder on PATH, as a user who has not activated it.
         done = subprocess.run(
-            self.command(*arguments),
+            self.command(*style, *arguments),
             cwd=self.folder,
             capture_output=True,
             text=True,

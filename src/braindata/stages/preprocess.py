@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from braindata.bids.entities import stem
 from braindata.errors import BraindataError, DataError
+from braindata.files import scratch_folder
 from braindata.fmri.native import SPACE, AnatomicalImage, BoldRun, preprocess_unit
 from braindata.fmri.parameters import NativeParameters
 from braindata.layout import Layout
@@ -71,10 +70,10 @@ def _work(
             if row["t1w"] == t1w
         ]
         anatomical = AnatomicalImage(stem(t1w), raw / t1w)
-        with tempfile.TemporaryDirectory(prefix="braindata-") as scratch:
+        with scratch_folder() as scratch:
             try:
                 outputs, results = preprocess_unit(
-                    runs, anatomical, derivatives, parameters, Path(scratch)
+                    runs, anatomical, derivatives, parameters, scratch
                 )
             except DataError as error:
                 # Without its anatomical image no run of the person can be normalised.

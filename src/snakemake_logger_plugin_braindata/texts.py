@@ -1,0 +1,106 @@
+"""What is said about a run, in plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .progress import Progress
+
+# Where our commands' own words begin in a log. A log may be long; its end is what counts.
+_ERROR = re.compile(r"^(error|ERROR|CRITICAL)\b", re.MULTILINE)
+_HOW_IT_ENDED = re.compile(r"returned non-zero exit status \d+|died with <Signals\.(\w+): \d+>")
+_TAIL_BYTES = 20_000
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two units that matter: ``38 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as ``h:mm:ss``."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def jobs(number: int) -> str:
+    """Return ``1 job`` or ``2 jobs``."""
+    return f"{number} job" if number == 1 else f"{number} jobs"
+
+
+def failure(stage: str, name: str, logs: Sequence[str], ended: str) -> str:
+    """Return what is said when a job failed: which one, what its log says, where the log is.
+
+    Parameters
+    ----------
+    stage, name : str
+        The job.
+    logs : sequence of str
+        Paths of its logs.
+    ended : str
+        Snakemake's message about how its command ended, or an empty text.
+    """
+    lines = [f"error: {stage} {name} failed".replace("  ", " ")]
+    for log in logs:
+        lines += [f"  {line}" for line in last_words(Path(log))]
+    killed = _HOW_IT_ENDED.search(ended)
+    if killed and killed[1]:
+        lines.append(f"  its process was killed ({killed[1]}); often that is too little memory")
+    return "\n".join([*lines, *(f"  log: {log}" for log in logs)])
+
+
+def last_words(log: Path) -> list[str]:
+    """Return the last error of a log with its hint, or else its last line; no traceback."""
+    try:
+        with log.open("rb") as handle:
+            handle.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
+            text = handle.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ["(its log cannot be read)"]
+    found = list(_ERROR.finditer(text))
+    if found:
+        words = text[found[-1].start() :].partition("Traceback (most recent call last)")[0]
+        return words.rstrip().splitlines()
+    return text.rstrip().splitlines()[-1:] or ["(its log is empty)"]
+
+
+def summary(progress: Progress, now: float) -> str:
+    """Return the closing block: what ran, how long it took, and what did not."""
+    total, done, failed = progress.sums()
+    rows = [
+        (
+            stage.name,
+            jobs(stage.done),
+            duration(stage.elapsed(now)),
+            f"{stage.failed} failed" if stage.failed else "",
+        )
+        for stage in progress.stages.values()
+        if stage.done or stage.failed
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    took = duration(now - (progress.started if progress.started is not None else now))
+    if total == done:
+        return "\n".join([*lines, f"Done: {jobs(done)} in {took}."])
+    last = f"{done} of {jobs(total)} done in {took}"
+    if failed:
+        names = ", ".join(f"{job.stage} {job.name}".strip() for job in progress.failed.values())
+        last += f"; {failed} failed ({names}), {total - done - failed} did not run"
+    return "\n".join([*lines, f"{last}."])
