@@ -42,9 +42,13 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert set(series["strategy"]) == {"none", "simple"}
     assert all(len(values) == TINY.n_volumes for values in series["values"])
     assert sorted(tables["regions"].to_pandas()["region"]) == sorted(REGIONS)
-    page = (project.results / "report/index.html").read_text()
-    assert "vmpfc" in page
-    assert "<svg" in page
+    report = project.results / "report"
+    assert "<svg" in (report / "index.html").read_text()
+    assert "vmpfc" in (report / "regions.html").read_text()
+    assert len(list((report / "recordings/tiny").glob("*.html"))) == TINY.n_subjects
+    pictures = Counter(path.name.split("-")[0] for path in (report / "pictures").glob("*-*"))
+    each = dict.fromkeys(("carpet", "motion", "boldref", "t1w"), TINY.n_subjects)
+    assert pictures == each | dict.fromkeys(("glass", "slices"), len(REGIONS)) | {"template": 1}
 
 
 def test_raw_data_are_linked_and_not_changed(finished: tuple[Project, Run], bids: Path) -> None:
