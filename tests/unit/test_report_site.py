@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from braindata.files import sha256_file
+from braindata.files import sha256_file, write_text
 from braindata.report.pictures import Shelf
 from braindata.report.site import Corpus, TrialCounts, page_name, pages, remove_others, write_site
 from tests.synthetic_report import HOSTILE_RECORDING, corpus
@@ -57,6 +59,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "report"
     write(folder, 30)
     return folder
+
+
+def assert_whole(first: Path) -> None:
+    """Everything that can be reached from a page is there."""
+    seen, todo = {first.resolve()}, [first.resolve()]
+    while todo:
+        page = todo.pop()
+        for address in Links(page.read_text()).addresses:
+            path = unquote(address.partition("#")[0])
+            if path and address != "data:,":
+                target = (page.parent / path).resolve()
+                assert target.is_file(), (page, address)
+                if target.suffix == ".html" and target not in seen:
+                    seen.add(target)
+                    todo.append(target)
 
 
 def test_every_link_leads_to_a_file_of_the_site(site: Path) -> None:
@@ -165,6 +182,41 @@ def test_what_no_page_needs_any_more_is_removed(tmp_path: Path) -> None:
 def test_the_first_page_is_written_last(tmp_path: Path) -> None:
     names = [name for name, _ in pages(corpus(3, Shelf(tmp_path)))]
     assert names[-1] == "index.html"
+
+
+def test_an_interrupted_report_leaves_pages_that_point_to_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "earlier", 10)
+    shutil.copytree(tmp_path / "earlier", tmp_path / "undisturbed")
+    write(tmp_path / "undisturbed", 12, n_types=8)
+    whole = {name: digest for name, (_, digest) in state(tmp_path / "undisturbed").items()}
+
+    class Killed(BaseException):
+        pass
+
+    for n_written in range(100):
+        report = tmp_path / f"killed{n_written}"
+        shutil.copytree(tmp_path / "earlier", report)
+        left = iter(range(n_written))
+
+        def until_killed(path: Path, text: str, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Killed
+            write_text(path, text)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("braindata.report.site.write_text", until_killed)
+            try:
+                write(report, 12, n_types=8)
+            except Killed:
+                assert_whole(report / "index.html")
+            else:
+                break
+        write(report, 12, n_types=8)
+        assert {name: digest for name, (_, digest) in state(report).items()} == whole
+    # New pages, and those that lead to them.
+    assert n_written >= 5
 
 
 def test_a_damaged_picture_is_drawn_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from braindata.report.pictures import PictureSet
 from braindata.report.recording_pictures import CAPTIONS
 from braindata.report.responses import Responses
 
+FIRST = "index.html"
 ASSETS = ("site.css", "site.js")
 RECORDINGS = "recordings"
 # What a recording can be in a distribution, from the bottom of a column to its top.
@@ -148,7 +149,7 @@ class Corpus:
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
-    """Write all pages; the first page last, so that it never points to one that is not there.
+    """Write all pages, so that none that can be reached ever points to one that is not there.
 
     Parameters
     ----------
@@ -162,14 +163,15 @@ def write_site(report: Path, corpus: Corpus) -> list[Path]:
     list of Path
         The pages and what they share, without the pictures.
     """
-    written = []
-    for name, text in (*_assets(), *pages(corpus)):
+    texts = dict([*_assets(), *pages(corpus)])
+    # First what is new: to this no page leads yet. Then those that lead to it, the first page last.
+    ordered = sorted(texts, key=lambda name: (name == FIRST, (report / name).is_file()))
+    for name in ordered:
         path = report / name
         # A page that says the same keeps its file: copying a report again moves what changed.
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_text(path, text)
-        written.append(path)
-    return written
+        if not path.is_file() or path.read_bytes() != texts[name].encode():
+            write_text(path, texts[name])
+    return [report / name for name in ordered]
 
 
 def remove_others(report: Path, keep: set[Path]) -> list[Path]:
@@ -223,7 +225,7 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
     used = [row for row in recordings if row["status"] == "used"]
     measured = [row for row in with_page if _is_measured(row)]
     yield page(
-        "index.html",
+        FIRST,
         "index.html.j2",
         datasets=dataset_rows(recordings),
         used=used,
