@@ -65,7 +65,8 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
         for unit, receipt in unit_receipts(layout, "derivatives", dataset).items()
     }
     rows = tables["recordings"].to_pyarrow().to_pylist()
-    recordings = [_with_facts(row, layout, units, keys) for row in rows]
+    faults = _faults(layout, units, sorted(keys.values()), datasets)
+    recordings = [_with_facts(row, units, faults) for row in rows]
     pictures = {
         (row["dataset"], row["recording"]): _recording_set(layout, row, units, shelf)
         for row in recordings
@@ -88,11 +89,36 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
     )
 
 
+def _faults(
+    layout: Layout, units: Mapping[tuple[str, str], _Unit], regions: list[str], datasets: list[str]
+) -> dict[tuple[str, str, str], tuple[str, str | None]]:
+    """Return the first job that could not use a recording, and the file at fault.
+
+    By data set, stage and recording: the stage and the reason are in the release, the job is not.
+    """
+    jobs = [
+        (dataset, stage, f"{dataset}/{unit}", receipt)
+        for (dataset, unit), both in sorted(units.items())
+        for stage, receipt in (("preprocess", both.preprocessed), ("pack", both.packed))
+    ]
+    jobs += [
+        (dataset, stage, f"{dataset}/{key}", Receipt.read(receipt_beside(path(dataset, key))))
+        for dataset in datasets
+        for stage, path in (("extract", layout.series), ("derive", layout.trials))
+        for key in regions
+    ]
+    found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
+    for dataset, stage, job, receipt in jobs:
+        for name, outcome in receipt.recordings.items():
+            if outcome.state != "done":
+                found.setdefault((dataset, stage, name), (job, outcome.file))
+    return found
+
+
 def _with_facts(
     row: dict[str, Any],
-    layout: Layout,
     units: Mapping[tuple[str, str], _Unit],
-    keys: Mapping[str, str],
+    faults: Mapping[tuple[str, str, str], tuple[str, str | None]],
 ) -> dict[str, Any]:
     """Add what the table does not hold: quality of those left out later, log, file at fault."""
     facts: dict[str, Any] = {"brain_coverage": None, "log": None, "file": None}
@@ -100,23 +126,11 @@ def _with_facts(
     if unit is not None:
         quality = unit.preprocessed.notes["quality"].get(row["recording"], {})
         facts |= {name: value for name, value in quality.items() if row.get(name) is None}
-    if row["reason"] is None:
-        return row | facts
-    dataset, stage, name = row["dataset"], row["stage"], row["recording"]
-    job, receipt = dataset, None
-    if stage in ("preprocess", "pack") and unit is not None:
-        job = f"{dataset}/{row['unit']}"
-        receipt = unit.preprocessed if stage == "preprocess" else unit.packed
-    elif stage in ("extract", "derive"):
-        path = layout.series if stage == "extract" else layout.trials
-        for key in sorted(keys.values()):
-            receipt = Receipt.read(receipt_beside(path(dataset, key)))
-            if name in receipt.recordings and receipt.recordings[name].state != "done":
-                job = f"{dataset}/{key}"
-                break
-    if receipt is not None and name in receipt.recordings:
-        facts["file"] = receipt.recordings[name].file
-    return row | facts | {"log": f"logs/{stage}/{job}.log" if stage else None}
+    if row["reason"] is not None and row["stage"] is not None:
+        of_curation = (row["dataset"], None)
+        fault = faults.get((row["dataset"], row["stage"], row["recording"]), of_curation)
+        facts |= {"log": f"logs/{row['stage']}/{fault[0]}.log", "file": fault[1]}
+    return row | facts
 
 
 def _recording_set(
@@ -143,21 +157,26 @@ def _recording_set(
         ),
     }
     paths = {name: layout.output / path if path else None for name, path in named.items()}
+    threshold: float = unit.preprocessed.parameters["fd_threshold"]
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
     key = {
         "pictures": "recording",
         "version": STEP_VERSION["report"],
         "store": unit.packed.outputs[packed],
+        "fd_threshold": threshold,
         **{name: others.get(path) if path else None for name, path in named.items()},
     }
-    return shelf.get(
-        key,
-        lambda: (
-            recording_pictures(store, there["confounds"], there["boldref"], there["t1w"]),
-            None,
-        ),
-        missing=[name for name, path in there.items() if path is None],
-    )
+    # Somebody may remove what is large and not needed any more.
+    missing = [name for name, path in there.items() if path is None]
+    missing += [] if store.is_file() else ["store"]
+
+    def draw() -> tuple[dict[str, bytes], None]:
+        made = recording_pictures(
+            store, there["confounds"], there["boldref"], there["t1w"], fd_threshold=threshold
+        )
+        return made, None
+
+    return shelf.get(key, draw, missing)
 
 
 def _responses(
@@ -199,6 +218,7 @@ def _region_sets(
             {
                 "pictures": "region",
                 "version": STEP_VERSION["report"],
+                "region": row["region"],
                 "definition": row["definition_hash"],
                 "affine": grid.affine.tolist(),
                 "shape": list(grid.shape),
@@ -229,7 +249,7 @@ def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path
         for _, unit in sorted(units.items()):
             yield from (layout.output / path for path in sorted(unit.packed.outputs))
 
-    return next(stores(), None)
+    return next((path for path in stores() if path.is_file()), None)
 
 
 def _trial_counts(tables: Tables) -> TrialCounts:
