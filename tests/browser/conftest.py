@@ -13,14 +13,6 @@ from braindata.report.pictures import Shelf
 from braindata.report.site import page_name, write_site
 from tests.synthetic_report import HOSTILE_RECORDING, corpus
 
-# Playwright drives the browser that the system has: its own is never downloaded.
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs the package playwright, which is not installed"
-)
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("needs a chromium on PATH, which is not there", allow_module_level=True)
-
 
 class Site:
     """The pages of one made-up report."""
@@ -45,8 +37,15 @@ class Site:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    # Playwright drives the browser that the system has: its own is never downloaded.
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs the package playwright, which is not installed"
+    )
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs a chromium on PATH, which is not there")
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM)
+        running = driver.chromium.launch(executable_path=chromium)
         yield running
         running.close()
 
