@@ -13,7 +13,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=120,
     params:
         folder=output_folder,
         step_version=PLAN.step_version("report"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -42,9 +43,13 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert set(series["strategy"]) == {"none", "simple"}
     assert all(len(values) == TINY.n_volumes for values in series["values"])
     assert sorted(tables["regions"].to_pandas()["region"]) == sorted(REGIONS)
-    page = (project.results / "report/index.html").read_text()
-    assert "vmpfc" in page
-    assert "<svg" in page
+    report = project.results / "report"
+    assert "<svg" in (report / "index.html").read_text()
+    assert "vmpfc" in (report / "regions.html").read_text()
+    assert len(list((report / "recordings/tiny").glob("*.html"))) == TINY.n_subjects
+    pictures = Counter(path.name.split("-")[0] for path in (report / "pictures").glob("*-*"))
+    each = dict.fromkeys(("carpet", "motion", "boldref", "t1w"), TINY.n_subjects)
+    assert pictures == each | dict.fromkeys(("glass", "slices"), len(REGIONS)) | {"template": 1}
 
 
 def test_raw_data_are_linked_and_not_changed(finished: tuple[Project, Run], bids: Path) -> None:
@@ -95,6 +100,7 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     added.write_text(yaml.safe_dump(body))
     project.configure(regions=[str(regions), "mine.yaml"])
     before = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
+    pictures = project.files("report/pictures")
     run = project.run()
     assert run.returncode == 0, run.text
     assert run.jobs == Counter(extract=1, derive=1, publish=1, report=1, all=1)
@@ -102,6 +108,13 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     kept = {name: facts for name, facts in after.items() if name in before}
     changed = {name for name, facts in before.items() if kept.get(name) != facts}
     assert changed == {"tables/publish.receipt.json"}
+    drawn = {n: f for n, f in project.files("report/pictures").items() if pictures.get(n) != f}
+    # Of the new region alone: where it lies, and how it responds.
+    assert sorted(re.split(r"[-/.]", name)[2] for name in drawn if "-" in name) == [
+        "glass",
+        "slices",
+    ]
+    assert len(drawn) == 4
     assert list_releases(project.results / "tables") == [1, 2]
     first = braindata.open_tables(project.results, version=1)
     assert set(first["trials"].to_pandas()["region"]) == set(REGIONS)
@@ -174,6 +187,9 @@ def test_bad_data_are_left_out_and_the_rest_goes_on(
     assert hurt["reason"]
     assert hurt["hint"]
     assert hurt["reason"] in (project.results / "report/index.html").read_text()
+    page = project.results / f"report/recordings/tiny/{hurt['recording']}.html"
+    assert "logs/preprocess/tiny/sub-01.log" in page.read_text()
+    assert (project.results / "logs/preprocess/tiny/sub-01.log").is_file()
     # Mended, it comes in; the other person is not computed again.
     bold.write_bytes(whole)
     assert project.run().returncode == 0

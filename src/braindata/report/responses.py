@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,10 @@ WINDOW = (-4.0, 20.0)
 STEP = 1.0
 ALL = "all events"
 MAX_TYPES = 8
+# More digits than a screen shows; what is kept between reports is as small as what is drawn.
+_DIGITS = 4
+
+Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -21,20 +26,49 @@ class Average:
 
     Attributes
     ----------
-    region, trial_type : str
+    trial_type : str
         What was averaged.
-    mean, sem : ndarray, shape (n_times,)
-        Mean over trials in standard deviations of the series, and its standard error; NaN where
-        no trial has data.
-    n_trials : int
-        Trials with data at the onset.
+    mean, sem : tuple of float or None, length n_times
+        In standard deviations of the series, with its standard error; None where there are no
+        data, or too few for an error.
+    n_trials, n_people : int
+        Trials with data at the onset, and people who had them.
+    error_over : {"people", "trials"}
+        What the error is taken over: the averages of people where there are two or more, and the
+        mean is theirs too; else one person's trials.
     """
 
-    region: str
     trial_type: str
-    mean: NDArray[np.float64]
-    sem: NDArray[np.float64]
+    mean: Values
+    sem: Values
     n_trials: int
+    n_people: int
+    error_over: Literal["people", "trials"]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The average responses of one region.
+
+    Attributes
+    ----------
+    averages : tuple of Average
+        Sorted by trial type: the most frequent ones.
+    n_types : int
+        How many types of trial there are, shown or not.
+    """
+
+    averages: tuple[Average, ...]
+    n_types: int
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Responses:
+        """Return what `dataclasses.asdict` and JSON made a dictionary."""
+        averages = [
+            Average(**{**one, "mean": tuple(one["mean"]), "sem": tuple(one["sem"])})
+            for one in body["averages"]
+        ]
+        return cls(tuple(averages), body["n_types"])
 
 
 def times() -> NDArray[np.float64]:
@@ -42,52 +76,79 @@ def times() -> NDArray[np.float64]:
     return np.arange(WINDOW[0], WINDOW[1] + STEP / 2, STEP)
 
 
-def average_responses(series: pd.DataFrame, trials: pd.DataFrame) -> list[Average]:
-    """Average each region's series around trial onsets, by trial type.
+def average_responses(series: pd.DataFrame, trials: pd.DataFrame) -> Responses:
+    """Average a region's series around trial onsets, by trial type.
 
     Parameters
     ----------
     series : pandas.DataFrame
-        Rows of the `series` table of one strategy.
+        Rows of the `series` table of one region and one strategy.
     trials : pandas.DataFrame
-        Rows of the `trials` table.
+        Rows of the `trials` table of that region.
 
     Returns
     -------
-    list of Average
-        Sorted by region, then trial type. The most frequent types only where there are many;
-        values are linear interpolations between volumes.
+    Responses
+        The most frequent types only where there are many; values are linear interpolations
+        between volumes. People of different data sets are different people.
     """
     lags = times()
     kinds = trials["trial_type"].fillna(ALL)
     frequent = kinds.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     shown = set(frequent.index[:MAX_TYPES])
-    pieces: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-    keys = ["dataset", "recording", "region"]
-    by_key = dict(iter(trials.assign(trial_type=kinds).groupby(keys)))
+    curves: dict[str, dict[tuple[str, str], list[NDArray[np.float64]]]] = {}
+    keys = ["dataset", "recording"]
+    of_recording = dict(iter(trials.assign(trial_type=kinds).groupby(keys)))
     for row in series.to_dict("records"):
-        frame = by_key.get(tuple(row[key] for key in keys))
+        frame = of_recording.get(tuple(row[key] for key in keys))
         if frame is None or row["values"] is None:
             continue
         values = np.asarray(row["values"], float)
         if values.size == 0:
             continue
         at = row["start"] + np.arange(values.size) / row["sampling_frequency"]
+        person = (row["dataset"], row["subject"])
         for kind, onsets in frame.groupby("trial_type")["onset"]:
             if kind in shown:
                 moments = np.add.outer(onsets.to_numpy(float), lags)
-                curves = np.interp(moments, at, values, left=np.nan, right=np.nan)
-                pieces.setdefault((row["region"], str(kind)), []).append(curves)
-    return [_average(*key, np.concatenate(curves)) for key, curves in sorted(pieces.items())]
+                found = np.interp(moments, at, values, left=np.nan, right=np.nan)
+                curves.setdefault(str(kind), {}).setdefault(person, []).append(found)
+    averages = [
+        _average(kind, [np.concatenate(own) for _, own in sorted(people.items())])
+        for kind, people in sorted(curves.items())
+    ]
+    return Responses(tuple(averages), len(frequent))
 
 
-def _average(region: str, trial_type: str, curves: NDArray[np.float64]) -> Average:
-    there = np.isfinite(curves)
-    n = there.sum(axis=0)
-    total = np.where(there, curves, 0.0).sum(axis=0)
-    mean = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
-    squares = np.where(there, (curves - mean) ** 2, 0.0).sum(axis=0)
+def _average(trial_type: str, people: list[NDArray[np.float64]]) -> Average:
+    at_onset = np.flatnonzero(times() == 0)[0]
+    n_trials = [int(np.isfinite(own[:, at_onset]).sum()) for own in people]
+    several = len(people) > 1
+    # Trials of one person are more alike than trials of two: where there are people to compare,
+    # the error tells how far the average would move with other people.
+    curves = np.array([_mean(own) for own in people]) if several else people[0]
+    mean = _mean(curves)
+    n = np.isfinite(curves).sum(axis=0)
+    squares = np.nansum((curves - mean) ** 2, axis=0)
     variance = np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
     sem = np.sqrt(np.divide(variance, n, out=np.full(n.shape, np.nan), where=n > 1))
-    onset = int(np.argmin(np.abs(times())))
-    return Average(region, trial_type, mean, sem, int(n[onset]))
+    return Average(
+        trial_type,
+        _plain(mean),
+        _plain(sem),
+        sum(n_trials),
+        sum(count > 0 for count in n_trials),
+        "people" if several else "trials",
+    )
+
+
+def _mean(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the first axis of what is there; NaN where nothing is."""
+    n = np.isfinite(curves).sum(axis=0)
+    total = np.nansum(curves, axis=0)
+    mean: NDArray[np.float64] = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return mean
+
+
+def _plain(values: NDArray[np.float64]) -> Values:
+    return tuple(None if np.isnan(value) else round(float(value), _DIGITS) for value in values)

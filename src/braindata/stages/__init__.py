@@ -9,5 +9,5 @@ STEP_VERSION = {
     "extract": 1,
     "derive": 1,
     "publish": 1,
-    "report": 1,
+    "report": 2,
 }

@@ -1,14 +1,16 @@
-"""`report`: a release → the page that people look at."""
+"""`report`: a release → the site that people look at."""
 
 from __future__ import annotations
 
-from braindata.files import write_text
+from dataclasses import replace
+
 from braindata.layout import Layout
 from braindata.receipts import Receipt, merkle
-from braindata.report.page import render
-from braindata.stages.job import Result, run_job
-from braindata.tables.reading import open_tables
-from braindata.tables.schemas import TABLES
+from braindata.report.pictures import Shelf
+from braindata.report.site import Methods, remove_others, write_site
+from braindata.stages.job import Result, log, run_job
+from braindata.stages.methods import write_methods
+from braindata.stages.report_inputs import gather
 
 
 def run(layout: Layout) -> bool:
@@ -16,10 +18,21 @@ def run(layout: Layout) -> bool:
     published = Receipt.read(layout.receipt("tables", "publish"))
 
     def work() -> Result:
-        tables = open_tables(layout.output, version=published.notes["release"])
-        frames = {name: tables[name].to_pandas() for name in TABLES}
-        write_text(layout.report(), render(frames, published.notes["release"]))
-        return Result([layout.report()])
+        folder = layout.report().parent
+        shelf = Shelf(folder)
+        paths, text = write_methods(layout)
+        methods = Methods(text.html, tuple(path.name for path in paths))
+        pages = write_site(folder, replace(gather(layout, published, shelf), methods=methods))
+        files = {*pages, *shelf.paths, *paths}
+        # After the first page: until then, the earlier one points to them.
+        gone = remove_others(folder, files)
+        log.info(
+            "%d pages, %d sets of pictures drawn, %d files removed",
+            len(pages),
+            shelf.n_drawn,
+            len(gone),
+        )
+        return Result(sorted(files))
 
     return run_job(
         layout,
@@ -27,7 +40,8 @@ def run(layout: Layout) -> bool:
         "all",
         layout.receipt("report", "report"),
         parameters={},
-        inputs={"release": merkle(published.outputs)},
-        libraries=("jinja2", "matplotlib", "pandas"),
+        # Pictures are drawn from derivatives and stores, which a release does not hold itself.
+        inputs={"release": merkle(published.outputs), **published.inputs},
+        libraries=("h5py", "jinja2", "matplotlib", "nibabel", "nilearn", "numpy", "pandas"),
         work=work,
     )

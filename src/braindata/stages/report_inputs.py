@@ -1,0 +1,269 @@
+"""What the report shows, gathered from a release, from receipts and from the stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from braindata.bids.entities import stem
+from braindata.layout import Layout
+from braindata.pack.store import open_store
+from braindata.receipts import Receipt, receipt_beside
+from braindata.regions.definition import Region
+from braindata.report.pictures import PictureSet, Shelf
+from braindata.report.recording_pictures import recording_pictures, template_picture
+from braindata.report.region_pictures import region_pictures
+from braindata.report.responses import Responses, average_responses
+from braindata.report.site import Corpus, TrialCounts
+from braindata.stages import STEP_VERSION
+from braindata.stages.job import unit_receipts
+from braindata.tables.reading import Tables, open_tables
+
+# The strategy whose series are averaged: drifts and head motion would drown single responses.
+STRATEGY = "simple"
+TEMPLATE = "template.webp"
+_CONFOUNDS = "_desc-confounds_timeseries.tsv"
+_BOLDREF = "_boldref.nii.gz"
+_T1W = "_desc-preproc_T1w.nii.gz"
+_NO_REASON = "no reason is known"
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What was found out about one subject or session."""
+
+    preprocessed: Receipt
+    packed: Receipt
+
+
+def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
+    """Return what the pages show; pictures that are not on the shelf are drawn.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    published : Receipt
+        Of the release to report on.
+    shelf : Shelf
+        The pictures.
+    """
+    release = published.notes["release"]
+    tables = open_tables(layout.output, version=release)
+    keys = {key.rpartition("-")[0]: key for key in published.parameters["regions"]}
+    datasets: list[str] = published.parameters["datasets"]
+    units = {
+        (dataset, unit): _Unit(receipt, packed[unit])
+        for dataset in datasets
+        for packed in [unit_receipts(layout, "packed", dataset)]
+        for unit, receipt in unit_receipts(layout, "derivatives", dataset).items()
+    }
+    rows = tables["recordings"].to_pyarrow().to_pylist()
+    faults = _faults(layout, units, sorted(keys.values()), datasets)
+    recordings = [_with_facts(row, units, faults) for row in rows]
+    pictures = {
+        (row["dataset"], row["recording"]): _recording_set(layout, row, units, shelf)
+        for row in recordings
+    }
+    regions = tables["regions"].to_pyarrow().to_pylist()
+    return Corpus(
+        release=release,
+        recordings=recordings,
+        regions=regions,
+        trials=_trial_counts(tables),
+        coverage=_coverage(tables),
+        strategy=STRATEGY,
+        responses={
+            row["region"]: _responses(layout, tables, datasets, keys[row["region"]], shelf)
+            for row in regions
+        },
+        recording_pictures=pictures,
+        region_pictures=_region_sets(regions, _first_store(layout, units), shelf),
+        template=_template(shelf) if any(one.files for one in pictures.values()) else None,
+    )
+
+
+def _faults(
+    layout: Layout, units: Mapping[tuple[str, str], _Unit], regions: list[str], datasets: list[str]
+) -> dict[tuple[str, str, str], tuple[str, str | None]]:
+    """Return the first job that could not use a recording, and the file at fault.
+
+    By data set, stage and recording: the stage and the reason are in the release, the job is not.
+    """
+    jobs = [
+        (dataset, stage, f"{dataset}/{unit}", receipt)
+        for (dataset, unit), both in sorted(units.items())
+        for stage, receipt in (("preprocess", both.preprocessed), ("pack", both.packed))
+    ]
+    jobs += [
+        (dataset, stage, f"{dataset}/{key}", Receipt.read(receipt_beside(path(dataset, key))))
+        for dataset in datasets
+        for stage, path in (("extract", layout.series), ("derive", layout.trials))
+        for key in regions
+    ]
+    found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
+    for dataset, stage, job, receipt in jobs:
+        for name, outcome in receipt.recordings.items():
+            if outcome.state != "done":
+                found.setdefault((dataset, stage, name), (job, outcome.file))
+    return found
+
+
+def _with_facts(
+    row: dict[str, Any],
+    units: Mapping[tuple[str, str], _Unit],
+    faults: Mapping[tuple[str, str, str], tuple[str, str | None]],
+) -> dict[str, Any]:
+    """Add what the table does not hold: quality of those left out later, log, file at fault."""
+    facts: dict[str, Any] = {"brain_coverage": None, "log": None, "file": None}
+    unit = units.get((row["dataset"], row["unit"]))
+    if unit is not None:
+        quality = unit.preprocessed.notes["quality"].get(row["recording"], {})
+        facts |= {name: value for name, value in quality.items() if row.get(name) is None}
+    if row["reason"] is not None and row["stage"] is not None:
+        of_curation = (row["dataset"], None)
+        fault = faults.get((row["dataset"], row["stage"], row["recording"]), of_curation)
+        facts |= {"log": f"logs/{row['stage']}/{fault[0]}.log", "file": fault[1]}
+    return row | facts
+
+
+def _recording_set(
+    layout: Layout, row: Mapping[str, Any], units: Mapping[tuple[str, str], _Unit], shelf: Shelf
+) -> PictureSet:
+    unit = units.get((row["dataset"], row["unit"]))
+    store = layout.store(row["dataset"], row["recording"])
+    packed = store.relative_to(layout.output).as_posix()
+    if unit is None or packed not in unit.packed.outputs:
+        return PictureSet()
+    own = unit.preprocessed.notes["files"].get(row["recording"], [])
+    others = unit.preprocessed.outputs
+    of_person = f"{stem(row['t1w']).removesuffix('_T1w')}_space-" if row["t1w"] else None
+    named = {
+        "confounds": next((path for path in own if path.endswith(_CONFOUNDS)), None),
+        "boldref": next((p for p in own if p.endswith(_BOLDREF) and "_space-" in p), None),
+        "t1w": next(
+            (
+                path
+                for path in sorted(others)
+                if of_person and path.endswith(_T1W) and Path(path).name.startswith(of_person)
+            ),
+            None,
+        ),
+    }
+    paths = {name: layout.output / path if path else None for name, path in named.items()}
+    threshold: float = unit.preprocessed.parameters["fd_threshold"]
+    there = {name: path if path and path.is_file() else None for name, path in paths.items()}
+    key = {
+        "pictures": "recording",
+        "version": STEP_VERSION["report"],
+        "store": unit.packed.outputs[packed],
+        "fd_threshold": threshold,
+        **{name: others.get(path) if path else None for name, path in named.items()},
+    }
+    # Somebody may remove what is large and not needed any more.
+    missing = [name for name, path in there.items() if path is None]
+    missing += [] if store.is_file() else ["store"]
+
+    def draw() -> tuple[dict[str, bytes], None]:
+        made = recording_pictures(
+            store, there["confounds"], there["boldref"], there["t1w"], fd_threshold=threshold
+        )
+        return made, None
+
+    return shelf.get(key, draw, missing)
+
+
+def _responses(
+    layout: Layout, tables: Tables, datasets: list[str], key: str, shelf: Shelf
+) -> Responses:
+    region = key.rpartition("-")[0]
+    # From the jobs' receipts: what they hash is in the release, and nothing need be read for it.
+    shards = [
+        Receipt.read(receipt_beside(path(dataset, key))).outputs
+        for dataset in datasets
+        for path in (layout.series, layout.trials)
+    ]
+    columns = ["dataset", "recording", "subject"]
+
+    def draw() -> tuple[dict[str, bytes], Any]:
+        series = tables["series"].to_pandas(
+            [*columns, "values", "start", "sampling_frequency"],
+            where={"region": region, "strategy": STRATEGY},
+        )
+        trials = tables["trials"].to_pandas(
+            [*columns, "onset", "trial_type"], where={"region": region}
+        )
+        return {}, asdict(average_responses(series, trials))
+
+    content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}
+    return Responses.from_json(shelf.get(content, draw).data)
+
+
+def _region_sets(
+    regions: list[dict[str, Any]], store: Path | None, shelf: Shelf
+) -> dict[str, PictureSet]:
+    """Return each region's pictures on the grid of the recordings; none without a recording."""
+    if store is None:
+        return {}
+    with open_store(store) as opened:
+        grid = opened.grid
+    return {
+        row["region"]: shelf.get(
+            {
+                "pictures": "region",
+                "version": STEP_VERSION["report"],
+                "region": row["region"],
+                "definition": row["definition_hash"],
+                "affine": grid.affine.tolist(),
+                "shape": list(grid.shape),
+            },
+            lambda row=row: (  # type: ignore[misc]
+                region_pictures(_region(row), grid.affine, grid.shape),
+                None,
+            ),
+        )
+        for row in regions
+    }
+
+
+def _region(row: Mapping[str, Any]) -> Region:
+    """Return the definition that a row of `regions` was made from."""
+    own = {key: row[key] for key in ("level", "processes", "references", "space")}
+    definition = json.loads(row["definition"])
+    return Region.model_validate({"name": row["region"], **own, "definition": definition})
+
+
+def _template(shelf: Shelf) -> str:
+    key = {"pictures": "template", "version": STEP_VERSION["report"]}
+    return shelf.get(key, lambda: ({TEMPLATE: template_picture()}, None)).files[TEMPLATE]
+
+
+def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path | None:
+    def stores() -> Iterator[Path]:
+        for _, unit in sorted(units.items()):
+            yield from (layout.output / path for path in sorted(unit.packed.outputs))
+
+    return next((path for path in stores() if path.is_file()), None)
+
+
+def _trial_counts(tables: Tables) -> TrialCounts:
+    columns = ["dataset", "recording", "trial", "estimate", "reason"]
+    table = tables["trials"].to_pyarrow(columns)
+    n_trials = table.group_by(columns[:3]).aggregate([]).num_rows
+    missing = table.filter(pc.is_null(table["estimate"]))
+    reasons = pc.fill_null(missing["reason"], _NO_REASON).value_counts().to_pylist()
+    counts = {one["values"]: one["counts"] for one in reasons}
+    ordered = dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+    return TrialCounts(n_trials, table.num_rows - missing.num_rows, ordered)
+
+
+def _coverage(tables: Tables) -> dict[str, float]:
+    table: pa.Table = tables["series"].to_pyarrow(["region", "coverage"])
+    least = table.group_by("region").aggregate([("coverage", "min")]).to_pylist()
+    return {row["region"]: row["coverage_min"] for row in least if row["coverage_min"] is not None}
