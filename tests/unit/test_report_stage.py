@@ -17,6 +17,7 @@ from braindata.files import write_text
 from braindata.layout import Layout
 from braindata.pack.store import Grid, write_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, missing_outputs, receipt_beside
+from braindata.report.methods import MethodsText
 from braindata.stages import report, report_inputs
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row
@@ -27,6 +28,19 @@ DATASET, UNIT, HASH = "ds", "sub-01", "0123456789ab"
 NAMES = [f"sub-01_task-x_run-{n}_bold" for n in (1, 2, 3)]
 WHO = {"dataset": DATASET, "dataset_version": "v1", "subject": "01", "unit": UNIT}
 QUALITY = {"fd_mean": 0.1, "fd_max": 0.5, "tsnr_median": 50.0, "brain_coverage": 0.99}
+
+
+@pytest.fixture(autouse=True)
+def methods_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods text rests on receipts of every stage; it is tested on a real run."""
+
+    def write(layout: Layout) -> tuple[list[Path], MethodsText]:
+        paths = [layout.report().with_name(name) for name in ("methods.md", "references.bib")]
+        for path in paths:
+            write_text(path, path.name)
+        return paths, MethodsText("methods.md", "references.bib", "<section>m</section>")
+
+    monkeypatch.setattr(report, "write_methods", write)
 
 
 class Project:

@@ -31,7 +31,7 @@ from braindata.scaffold.project import (
 @pytest.fixture
 def bids(tmp_path: Path) -> Path:
     folder = tmp_path / "bids"
-    folder.mkdir()
+    (folder / "sub-01").mkdir(parents=True)
     (folder / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.8.0"}')
     return folder
 

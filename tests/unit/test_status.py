@@ -124,7 +124,7 @@ def test_recordings_of_a_finished_run(folder: Folder) -> None:
         ("rest", "quarantined", "curate", "logs/curate/ds.log"),
     ]
     in_part = seen.recordings[2]
-    assert in_part.reason == "the image [ends] early (in 1 of 2 regions)"
+    assert in_part.reason == "x.nii.gz: the image [ends] early (in 1 of 2 regions)"
     assert (in_part.hint, in_part.file) == ("fetch it again", "raw/ds/x.nii.gz")
     assert seen.recordings[-1].file == "raw/ds/rest.nii"
     assert (seen.state, seen.exit_code, seen.release) == ("quarantined", 3, 1)

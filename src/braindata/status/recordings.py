@@ -110,7 +110,11 @@ def _status(
     name = row["recording"]
     if row["status"] != "used":
         log = layout.log("curate", dataset).relative_to(layout.output).as_posix()
-        file = receipts[Job("curate", (dataset,))].recordings[name].file
+        curated = receipts.get(Job("curate", (dataset,)))
+        outcome = curated.recordings.get(name) if curated else None
+        image = (layout.raw(dataset) / row["path"]).relative_to(layout.output).as_posix()
+        # The receipt names the file at fault; the inventory knows the recording's own only.
+        file = outcome.file if outcome and outcome.file else image
         why = (row["stage"], row["reason"], row["hint"], file, log)
         return RecordingStatus(dataset, name, row["status"], *why)
     of_unit = {}
