@@ -26,8 +26,9 @@ command = ["bash", "-c", stubborn + "while true; do sleep 0.1; done"]
 job = threading.Thread(target=subprocess.call, args=(command,))
 job.start()
 time.sleep(0.3)
-print("ready", flush=True)
 try:
+    # Within: the signal may come before the next line.
+    print("ready", flush=True)
     threading.Event().wait()
 finally:
     job.join()
