@@ -8,7 +8,6 @@ from snakemake_logger_plugin_braindata.counts import count_stages
 from braindata.cli import guarded
 from braindata.interruptions import listen
 from braindata.planning import Plan, check_yaml, claim, job_environment
-from braindata.status.overview import closing_line
 
 # Snakemake would say that it is no YAML, but not where.
 if exit_code := guarded(lambda: check_yaml(Path("config/config.yaml"))):
@@ -36,8 +35,8 @@ rule all:
 
 
 onsuccess:
-    logger.info(closing_line(OUT))
+    logger.info(closing_line())
 
 
 onerror:
-    logger.error(closing_line(OUT))
+    logger.error(closing_line())

@@ -28,6 +28,13 @@ if OUT.is_relative_to(Path.cwd()):
     OUT = OUT.relative_to(Path.cwd())
 
 
+def closing_line():
+    # It reads tables: only a run that gets to its end pays for that, not each parse.
+    from braindata.status import overview
+
+    return overview.closing_line(OUT)
+
+
 wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",

@@ -77,6 +77,9 @@ def scratch_folder() -> Iterator[Path]:
 
 def remove_dead_scratch() -> list[Path]:
     """Remove the scratch folders of this user's dead processes on this host; return their paths."""
+    # Only the run itself looks, not each of its jobs.
+    import psutil
+
     prefix = _scratch_prefix()
     dead = []
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
@@ -86,7 +89,7 @@ def remove_dead_scratch() -> list[Path]:
         except FileNotFoundError:
             # Its process has just ended and removed it.
             continue
-        if ours and pid.isdigit() and not _is_alive(int(pid)):
+        if ours and pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
             dead.append(folder)
     return dead
@@ -95,16 +98,6 @@ def remove_dead_scratch() -> list[Path]:
 def _scratch_prefix() -> str:
     # Temporary folders of several hosts may be one; a process is looked for on its own host only.
     return f"braindata-{socket.gethostname()}-"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def write_text(path: Path, text: str) -> None:

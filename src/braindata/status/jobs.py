@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, UsageError
 from braindata.layout import Layout
 from braindata.locking import Holder
 from braindata.receipts import SUFFIX, Receipt, receipt_beside
@@ -105,6 +105,19 @@ class Work:
     receipts: Mapping[Job, Receipt]
     not_known_yet: tuple[str, ...]
     unreadable: tuple[Path, ...]
+
+
+def existing_layout(output: Path) -> Layout:
+    """Return the layout of a folder that must be there, its path resolved.
+
+    Raises
+    ------
+    UsageError
+        When it is not there.
+    """
+    if not output.is_dir():
+        raise UsageError("there is no such folder", file=output.resolve())
+    return Layout(output.resolve())
 
 
 def find_work(layout: Layout) -> Work:

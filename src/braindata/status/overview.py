@@ -12,7 +12,7 @@ from typing import Any, Literal
 from braindata.errors import EXIT_DONE, EXIT_FAILED, EXIT_QUARANTINED, BraindataError, UsageError
 from braindata.layout import Layout
 from braindata.locking import Holder, holder
-from braindata.status.jobs import JOB_STATES, JobStatus, find_work, job_statuses
+from braindata.status.jobs import JOB_STATES, JobStatus, existing_layout, find_work, job_statuses
 from braindata.status.recordings import RECORDING_STATES, RecordingStatus, recording_statuses
 from braindata.tables.releases import list_releases, read_release
 
@@ -154,10 +154,8 @@ def overview(output: Path, *, over: bool = False) -> Overview:
     UsageError
         When it is no output folder.
     """
-    output = output.resolve()
-    layout = Layout(output)
-    if not output.is_dir():
-        raise UsageError("there is no such folder", file=output)
+    layout = existing_layout(output)
+    output = layout.output
     run = None if over else holder(output)
     work = find_work(layout)
     if work.planned is None and not work.jobs and not work.unreadable:

@@ -27,7 +27,7 @@ from braindata.status.files import (
     job_of_receipt,
     list_all,
 )
-from braindata.status.jobs import Job, find_work
+from braindata.status.jobs import Job, existing_layout, find_work
 from braindata.status.releases import MAKE_ANEW, check_logs, expect_releases
 
 AGAIN = "and run again: it is made anew"
@@ -58,10 +58,8 @@ def verify(
     UsageError
         When it is no output folder.
     """
-    output = output.resolve()
-    layout = Layout(output)
-    if not output.is_dir():
-        raise UsageError("there is no such folder", file=output)
+    layout = existing_layout(output)
+    output = layout.output
     run = None if locked else holder(output)
     there = list_all(output)
     work = find_work(layout)
@@ -142,9 +140,7 @@ def repair(
     BraindataError
         When a run is going on.
     """
-    if not output.is_dir():
-        raise UsageError("there is no such folder", file=output)
-    lock(output)
+    lock(existing_layout(output).output)
     verdict = verify(output, raw=raw, locked=True, progress=progress)
     deleted = []
     for name in sorted({name for finding in verdict.findings for name in finding.delete}):
