@@ -48,8 +48,8 @@ unit: $(READY)
 	$(BIN)/python -m pytest
 
 bench: $(READY)
-	$(BIN)/python tests/bench/phantom_seeds.py --seeds 0 1 2 3 4
-	$(BIN)/python tests/bench/kills.py --kills 20
+	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
+	$(BIN)/python -m tests.bench.kills --kills 20
 
 clean:
 	rm -rf $(VENV) .uv demo results .snakemake .mypy_cache .ruff_cache .pytest_cache

@@ -77,9 +77,6 @@ def scratch_folder() -> Iterator[Path]:
 
 def remove_dead_scratch() -> list[Path]:
     """Remove the scratch folders of this user's dead processes on this host; return their paths."""
-    # Only the run itself looks, not each of its jobs.
-    import psutil
-
     prefix = _scratch_prefix()
     dead = []
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{prefix}*")):
@@ -89,10 +86,21 @@ def remove_dead_scratch() -> list[Path]:
         except FileNotFoundError:
             # Its process has just ended and removed it.
             continue
-        if ours and pid.isdigit() and not psutil.pid_exists(int(pid)):
+        if ours and pid.isdigit() and not _is_alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
             dead.append(folder)
     return dead
+
+
+def _is_alive(pid: int) -> bool:
+    # Only the run itself looks, not each of its jobs.
+    import psutil
+
+    try:
+        # A killed process that nobody has collected still has its number, but is dead.
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _scratch_prefix() -> str:

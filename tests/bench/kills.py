@@ -1,7 +1,7 @@
 """Bench: killed again and again, the same command gives the same bytes.
 
-    python tests/bench/kills.py --kills 20            the phantom of `make demo`
-    python tests/bench/kills.py --kills 20 --size tiny
+    python -m tests.bench.kills --kills 20            the phantom of `make demo`
+    python -m tests.bench.kills --kills 20 --size tiny
 
 Runs the chain undisturbed once. Then starts it over, kills Snakemake and all its children
 (SIGKILL) at a random moment, and gives the same command again, which may be killed as well, until
@@ -32,6 +32,7 @@ from braindata.files import PART_PREFIX, remove_dead_scratch, sha256_file
 from braindata.phantom.generate import generate
 from braindata.phantom.parameters import PhantomParameters
 from braindata.tables.releases import list_releases, read_release
+from tests.processes import still_working
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a job is, among Snakemake's children.
@@ -145,7 +146,7 @@ def kill(process: subprocess.Popen[bytes]) -> list[str]:
             jobs.add(" ".join([found[1], *re.findall(r"--(?:unit|region) (\S+)", found[2])]))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    alive = psutil.wait_procs(family, timeout=10)[1]
+    alive = still_working(family, timeout=10)
     if alive:
         raise SystemExit(f"still alive after SIGKILL: {alive}")
     return sorted(jobs)

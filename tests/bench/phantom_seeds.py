@@ -1,6 +1,6 @@
 """Bench: over several phantoms, how well the whole chain recovers the true trial values.
 
-    python tests/bench/phantom_seeds.py --seeds 0 1 2 3 4 --keep bench
+    python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4 --keep bench
 
 Prints, for each seed and region, the correlation of single-trial estimates with the true values
 (z-scored within person, pooled), the same with the truth shuffled, and what an ideal observer

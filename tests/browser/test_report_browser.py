@@ -204,6 +204,8 @@ def test_light_and_dark_are_chosen_and_remembered(few: Site, open_page: Open) ->
     dark = page.evaluate(paper)
     assert dark != light
     page.get_by_role("link", name="Regions", exact=True).click()
+    # A click does not wait for the page that it leads to.
+    page.wait_for_url(few.pages()["regions"])
     assert page.evaluate(paper) == dark
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(paper) == light

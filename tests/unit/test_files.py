@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from braindata.files import atomic_path, remove_parts, sha256_file, write_text
+from braindata.files import (
+    atomic_path,
+    remove_dead_scratch,
+    remove_parts,
+    sha256_file,
+    write_text,
+)
 
 
 def test_a_file_appears_only_when_complete(tmp_path: Path) -> None:
@@ -43,3 +56,20 @@ def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "sub" / ".part-123-b.nii.gz").write_text("half")
     assert remove_parts(tmp_path) == [tmp_path / "sub" / ".part-123-b.nii.gz"]
     assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_scratch_of_a_dead_process_is_removed_though_nobody_collected_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # It ends at once and, not waited for, stays in the process table.
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    dead = tmp_path / f"braindata-{socket.gethostname()}-{ended.pid}-x"
+    alive = tmp_path / f"braindata-{socket.gethostname()}-{os.getpid()}-x"
+    dead.mkdir()
+    alive.mkdir()
+    assert remove_dead_scratch() == [dead]
+    assert list(tmp_path.iterdir()) == [alive]
+    ended.wait()

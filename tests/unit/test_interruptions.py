@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from braindata.interruptions import SENTENCE
+from tests.processes import still_working
 
 # Waits for a job as Snakemake does: it leaves its loop at SystemExit, and its job's thread is
 # waited for. The job ends by itself at no signal that can be ignored, if it is told so.
@@ -59,7 +60,7 @@ def test_one_signal_ends_the_jobs(kind: str, number: signal.Signals) -> None:
     assert process.returncode == 128 + number
     assert out == "stopped True\n"
     assert err == SENTENCE + "\n"
-    assert psutil.wait_procs(jobs, timeout=5)[1] == []
+    assert still_working(jobs, timeout=5) == []
 
 
 def test_a_second_signal_does_not_wait_and_leaves_no_traceback() -> None:

@@ -21,6 +21,7 @@ import pytest
 from braindata.interruptions import SENTENCE
 from braindata.stages import STEP_VERSION
 from braindata.tables.releases import list_releases, read_release
+from tests.processes import still_working
 
 from .conftest import Project, Run
 
@@ -113,7 +114,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     terminal.press(CTRL_C)
     assert terminal.read_to_the_end() != 0
     assert time.monotonic() - pressed < 10
-    assert psutil.wait_procs(jobs, timeout=1)[1] == []
+    assert still_working(jobs, timeout=1) == []
     assert "known after curation" in terminal.text
     assert "Stopping the jobs at work ..." in terminal.text
     assert terminal.text.endswith(SENTENCE + "\n")
@@ -148,7 +149,7 @@ def test_a_closed_terminal_leaves_no_job_behind_and_frees_the_output_folder(
     jobs = psutil.Process(terminal.process.pid).children(recursive=True)
     assert jobs
     assert terminal.hang_up() != 0
-    assert psutil.wait_procs(jobs, timeout=1)[1] == []
+    assert still_working(jobs, timeout=1) == []
     second = Terminal(project)
     second.read_until(preprocessing(project))
     second.press(CTRL_C)

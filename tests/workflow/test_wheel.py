@@ -91,7 +91,12 @@ def test_the_wheel_holds_everything_and_nothing_else(wheel: Path, repository: Pa
     regions = {f"config/regions/spheres/{level}.yaml" for level in get_args(Level)}
     assert rules | regions | {"Snakefile", "config/schema.json", "environment.yml"} < set(written)
     assert not [name for name in names if "tests" in name or "__pycache__" in name]
-    assert {name.partition("/")[0] for name in names} == {"braindata", "braindata-0.1.0.dist-info"}
+    plugin = {
+        path.relative_to(repository / "src").as_posix()
+        for path in (repository / "src/snakemake_logger_plugin_braindata").glob("*.py")
+    }
+    others = {name for name in names - ours if not name.startswith("braindata-0.1.0.dist-info/")}
+    assert others == plugin
 
 
 def test_a_wheel_from_the_source_archive_is_the_same(
