@@ -16,7 +16,8 @@ rule pack:
         runtime=30,
     params:
         folder=output_folder,
+        parameters=PLAN.parameters("pack"),
         step_version=PLAN.step_version("pack"),
     shell:
         "braindata pack --output {params.folder:q} --dataset {wildcards.dataset}"
-        " --unit {wildcards.unit} > {log:q} 2>&1"
+        " --unit {wildcards.unit} --parameters {params.parameters:q} > {log:q} 2>&1"

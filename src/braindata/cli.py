@@ -112,11 +112,12 @@ def preprocess(output: Path, dataset: str, unit: str, parameters: str) -> None:
 @_OUTPUT
 @_DATASET
 @_UNIT
-def pack(output: Path, dataset: str, unit: str) -> None:
+@_PARAMETERS
+def pack(output: Path, dataset: str, unit: str, parameters: str) -> None:
     """Write one sample store per preprocessed recording."""
     from braindata.stages import pack as stage
 
-    stage.run(_layout(output), dataset, unit)
+    stage.run(_layout(output), dataset, unit, _parse(stage.Parameters, parameters))
 
 
 @cli.command()

@@ -16,6 +16,7 @@ from braindata.derive.parameters import DeriveParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
+from braindata.pack.parameters import PackParameters
 from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullParameters
 from braindata.regions.definition import Region
@@ -70,6 +71,9 @@ class Config(Section):
     )
     preprocess: Preprocess = Field(
         default_factory=Preprocess, description="How recordings are preprocessed."
+    )
+    pack: PackParameters = Field(
+        default_factory=PackParameters, description="What is kept of a preprocessed recording."
     )
     extract: ExtractParameters = Field(
         default_factory=ExtractParameters, description="How a region's series is made."

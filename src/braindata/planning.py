@@ -92,6 +92,10 @@ class Plan:
                 return _json(self.config.curate)
             case "preprocess":
                 return _json(self.config.preprocess.fmri)
+            case "pack":
+                # Where voxels are kept, a new region packs nothing again.
+                regions = () if self.config.pack.store else tuple(self.regions.values())
+                return _json({"pack": self.config.pack, "regions": regions})
             case "extract" if region is not None:
                 return _json({"region": self.regions[region], "extract": self.config.extract})
             case "derive":
@@ -127,6 +131,7 @@ class Plan:
             units = self.units(dataset) if known else []
             for unit in units:
                 planned[self.layout.receipt("derivatives", dataset, unit)] = ("preprocess", None)
+                planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None)
             for region in self.regions:
                 planned[receipt_beside(self.layout.series(dataset, region))] = ("extract", region)
                 planned[receipt_beside(self.layout.trials(dataset, region))] = ("derive", None)
@@ -220,6 +225,8 @@ def claim(plan: Plan) -> None:
 
 def _json(value: BaseModel | dict[str, Any]) -> str:
     def plain(inner: object) -> Any:
+        if isinstance(inner, tuple):
+            return [plain(one) for one in inner]
         return inner.model_dump(mode="json") if isinstance(inner, BaseModel) else inner
 
     body = {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else plain(value)

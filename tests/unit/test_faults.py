@@ -55,7 +55,7 @@ def store(folder: Path) -> None:
     confounds = pd.DataFrame({"csf": np.zeros(n_volumes)})
     write_store(folder / "a.h5", SAMPLES, grid, voxels, covered, 2.0, confounds, {})
     with open_store(folder / "a.h5") as written:
-        assert np.array_equal(written.read_voxels(voxels), SAMPLES)
+        assert np.array_equal(written.read_voxels(written.order.positions(voxels)), SAMPLES)
 
 
 def shard(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braindata.errors import DamageError
+from braindata.errors import BraindataError, DamageError
+from braindata.pack.order import voxel_order
 from braindata.pack.store import CHUNK_VOXELS, Grid, open_store, write_store
+from braindata.pack.sums import RegionMean
 
 N_VOXELS = 2 * CHUNK_VOXELS + 77
 N_VOLUMES = 25
@@ -25,10 +28,12 @@ def contents(seed: int = 0, n_voxels: int = N_VOXELS) -> dict[str, Any]:
     affine[:3, 3] = [90, -126, -72]
     confounds = pd.DataFrame(rng.normal(size=(N_VOLUMES, 2)), columns=["csf", "csf_derivative1"])
     confounds.loc[0, "csf_derivative1"] = np.nan
+    mask = np.zeros((20, 21, 22), bool)
+    mask.ravel()[rng.choice(mask.size, n_voxels, replace=False)] = True
     return {
         "samples": rng.normal(size=(n_voxels, N_VOLUMES)).astype(np.float32),
         "grid": Grid((20, 21, 22), affine, "MNI152NLin2009aSym"),
-        "voxels": np.sort(rng.choice(20 * 21 * 22, n_voxels, replace=False)),
+        "voxels": voxel_order(mask).voxels,
         "has_data": rng.random(n_voxels) < 0.9,
         "tr": 0.72,
         "confounds": confounds,
@@ -54,6 +59,46 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(samples, written["samples"])
         assert samples.dtype == np.float32
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.h5"]
+
+
+def test_voxels_may_be_given_in_any_order(tmp_path: Path) -> None:
+    written = contents()
+    write_store(tmp_path / "a.h5", **written)
+    shuffled = np.random.default_rng(5).permutation(N_VOXELS)
+    for name in ("samples", "voxels", "has_data"):
+        written[name] = written[name][shuffled]
+    write_store(tmp_path / "b.h5", **written)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", ">i2", "<u2", "<i4", "<f4", ">f4", "<f8"])
+def test_the_source_s_numbers_come_back_unchanged(tmp_path: Path, dtype: str) -> None:
+    written = contents()
+    numbers = (100 * written["samples"]).clip(0, 120).astype(dtype)
+    write_store(tmp_path / "a.h5", **written | {"samples": numbers, "slope": 0.3, "intercept": -7})
+    with open_store(tmp_path / "a.h5") as store:
+        raw = store.read_raw(np.arange(N_VOXELS))
+        np.testing.assert_array_equal(raw, numbers)
+        assert raw.dtype.kind == numbers.dtype.kind
+        assert raw.dtype.itemsize == numbers.dtype.itemsize
+        scaled = store.read_voxels(np.arange(N_VOXELS))
+    np.testing.assert_array_equal(scaled, (numbers * 0.3 - 7).astype(np.float32))
+
+
+def test_a_store_of_means_holds_no_voxels(tmp_path: Path) -> None:
+    written = contents()
+    mean = RegionMean(np.arange(N_VOLUMES) / 3, 0.75, 12)
+    write_store(tmp_path / "a.h5", **written | {"samples": None}, means={"vmpfc-0a": mean})
+    with open_store(tmp_path / "a.h5") as store:
+        assert not store.has_samples
+        (found,) = store.means().items()
+        assert found[0] == "vmpfc-0a"
+        assert (found[1].coverage, found[1].n_voxels) == (0.75, 12)
+        np.testing.assert_array_equal(found[1].values, mean.values)
+        pd.testing.assert_frame_equal(store.confounds, written["confounds"])
+        with pytest.raises(BraindataError, match="without its voxels") as raised:
+            store.read_voxels(np.array([0]))
+    assert "pack.store: true" in (raised.value.hint or "")
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +161,20 @@ def test_another_hdf5_file_is_damage(tmp_path: Path) -> None:
         pass
 
 
-def test_another_version_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("which", "says"), [("format_version", "another version"), ("mask_version", "another mask")]
+)
+def test_another_version_is_damage(tmp_path: Path, which: str, says: str) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())
     with h5py.File(path, "r+") as file:
-        header = file.attrs["header"].replace('"format_version": 1', '"format_version": 99')
-        file.attrs["header"] = header
-    with pytest.raises(DamageError, match="another version"), open_store(path):
+        header = json.loads(file.attrs["header"])
+        file.attrs["header"] = json.dumps(header | {which: 99})
+    with pytest.raises(DamageError, match=says), open_store(path):
         pass
 
 
-@pytest.mark.parametrize("name", ["samples", "voxels", "has_data", "confounds"])
+@pytest.mark.parametrize("name", ["mask", "has_data", "confounds"])
 def test_a_lost_part_is_damage(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())

@@ -46,8 +46,9 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "datasets": ["ds"],
         "regions": list(plan.regions),
     }
+    assert json.loads(plan.parameters("pack")) == {"pack": {"store": True}, "regions": []}
     with pytest.raises(ValueError, match="no parameters"):
-        plan.parameters("pack")
+        plan.parameters("report")
 
 
 def test_a_new_file_changes_the_state_of_the_source(plan: Plan, tmp_path: Path) -> None:

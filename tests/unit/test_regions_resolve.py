@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from braindata.errors import BraindataError
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
-from braindata.regions.resolve import place, resolve
+from braindata.regions.resolve import resolve
 
 SHAPE = (13, 11, 12)
 
@@ -101,8 +101,7 @@ def test_equals_brute_force_on_any_grid(
     got = resolve(of, affine, SHAPE, np.ones(SHAPE, np.float32))
     assert got.voxels.tolist() == brute_force(of, affine)
     assert got.voxels.dtype == np.int64
-    assert got.weights.sum() == pytest.approx(1)
-    assert np.ptp(got.weights) == 0
+    assert set(got.weights.tolist()) == {1.0}
     assert got.n_voxels == len(got.voxels) == len(got.weights)
     assert got.volume == pytest.approx(got.n_voxels * np.prod(sizes))
 
@@ -115,7 +114,7 @@ def test_equals_nilearn(flips: tuple[int, ...]) -> None:
     samples = np.random.default_rng(0).normal(size=(*SHAPE, 5)).astype(np.float32)
     expected = masker.fit_transform(nib.Nifti1Image(samples, affine))[:, 0]
     got = resolve(of, affine, SHAPE, np.ones(SHAPE, np.float32))
-    mean = got.weights @ samples.reshape(-1, 5)[got.voxels]
+    mean = got.weights @ samples.reshape(-1, 5)[got.voxels] / got.weights.sum()
     np.testing.assert_allclose(mean, expected, atol=1e-6)
 
 
@@ -138,7 +137,6 @@ def test_keeps_grey_matter_only() -> None:
     )
     expected = [v for v in plain.voxels.tolist() if probability.ravel()[v] > 0.5]
     assert grey.voxels.tolist() == expected
-    assert grey.weights[0] == pytest.approx(1 / len(expected))
 
 
 @pytest.mark.parametrize(
@@ -156,19 +154,3 @@ def test_names_a_region_that_is_empty(of: Region, says: str) -> None:
     affine = affine_of((2.0, 2.0, 2.0), (1, 1, 1), (0, 1, 2))
     with pytest.raises(BraindataError, match=says):
         resolve(of, affine, SHAPE, np.zeros(SHAPE, np.float32))
-
-
-@settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
-def test_place_finds_the_covered_voxels(seed: int, share: float) -> None:
-    affine = affine_of((2.0, 2.0, 2.0), (1, 1, 1), (0, 1, 2))
-    of = resolve(region(((0.0, 0.0, 0.0), 7.0)), affine, SHAPE, np.ones(SHAPE, np.float32))
-    rng = np.random.default_rng(seed)
-    stored = np.flatnonzero(rng.random(np.prod(SHAPE)) < share)
-    has_data = rng.random(len(stored)) < 0.7
-    with_data = set(stored[has_data].tolist())
-    expected = [v for v in of.voxels.tolist() if v in with_data]
-    placed = place(of, stored, has_data)
-    assert stored[placed.positions].tolist() == expected
-    assert placed.coverage == pytest.approx(len(expected) / of.n_voxels)
-    assert placed.weights.sum() == pytest.approx(1 if expected else 0)

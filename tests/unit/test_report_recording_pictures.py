@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from braindata.errors import DamageError
+from braindata.pack.order import voxel_order
 from braindata.pack.store import Grid, open_store, write_store
 from braindata.report.carpet import (
     BUDGET,
@@ -58,7 +59,10 @@ def make_store(
     if n_voxels is not None:
         own = [np.flatnonzero(labels == tissue) for tissue in range(3)]
         picked = [rng.choice(v, n, replace=False) for v, n in zip(own, n_voxels, strict=True)]
-        voxels = np.sort(np.concatenate(picked))
+        voxels = np.concatenate(picked)
+    mask = np.zeros(SHAPE, bool)
+    mask.ravel()[voxels] = True
+    voxels = voxel_order(mask).voxels
     time = np.linspace(0, 1, n_volumes)
     samples = rng.normal(size=(len(voxels), n_volumes)) + 1000
     samples += np.outer(rng.normal(size=len(voxels)) * 50, time)
@@ -121,8 +125,8 @@ def test_labels_follow_the_affine() -> None:
 
 
 def test_rows_are_standardised_means_of_their_tissues_voxels(tmp_path: Path) -> None:
-    # So few that all of them are drawn: several a row, up to two a row, one a row.
-    samples = make_store(tmp_path / "a.h5", n_voxels=(400, 60, 40))
+    # So few that all of them, one chunk, are drawn: up to two a row, and one a row.
+    samples = make_store(tmp_path / "a.h5", n_voxels=(150, 60, 40))
     with open_store(tmp_path / "a.h5") as store:
         carpet = carpet_rows(store)
         labels = tissue_labels(AFFINE, SHAPE)[store.voxels]

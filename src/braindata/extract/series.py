@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from braindata.errors import DataError
+from braindata.errors import DamageError, DataError
 from braindata.extract.clean import clean, simple_regressors, steady
 from braindata.extract.parameters import ExtractParameters
 from braindata.pack.store import Grid, Store, open_store
+from braindata.pack.sums import RegionMean, place, store_mean
 from braindata.receipts import Outcome
 from braindata.regions.definition import Region
-from braindata.regions.resolve import PlacedRegion, ResolvedRegion, place, resolve
+from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import SERIES
@@ -60,7 +60,8 @@ def extract_region(
         try:
             with open_store(path) as store:
                 on_grid = _resolve_once(region, store.grid, path, resolved)
-                series = _recording_series(on_grid, store, parameters)
+                mean = _mean(region, on_grid, store)
+                series = _recording_series(mean, store, parameters)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
@@ -87,16 +88,36 @@ def _resolve_once(
     return resolved[key]
 
 
+def _mean(region: Region, on_grid: ResolvedRegion, store: Store) -> RegionMean:
+    """Return a region's mean: from its voxels, or as it was made when the image was open."""
+    if store.has_samples:
+        mean = store_mean(store, place(on_grid.voxels, on_grid.weights, store.order))
+    else:
+        made = store.means()
+        if region.key not in made:
+            raise DamageError(
+                f"the region {region.name} was not known when this recording was packed",
+                file=store.path,
+                hint="delete it and run again: it is packed anew",
+            )
+        mean = made[region.key]
+    if mean.n_voxels and not np.isfinite(mean.values).all():
+        raise DataError(
+            "voxels that should hold data hold NaN or infinity",
+            hint="look at the preprocessed image of this recording",
+        )
+    return mean
+
+
 def _recording_series(
-    region: ResolvedRegion, store: Store, parameters: ExtractParameters
+    mean: RegionMean, store: Store, parameters: ExtractParameters
 ) -> list[Mapping[str, Any]]:
-    placed = place(region, store.voxels, store.has_data)
-    usable = len(placed.positions) > 0 and placed.coverage >= parameters.min_coverage
+    usable = mean.n_voxels > 0 and mean.coverage >= parameters.min_coverage
     facts = {
         "start": float(store.attributes.get("start_time", 0.0)),
         "sampling_frequency": 1 / store.tr,
-        "coverage": placed.coverage,
-        "n_voxels": len(placed.positions) if usable else 0,
+        "coverage": mean.coverage,
+        "n_voxels": mean.n_voxels if usable else 0,
     }
     units = {"none": "a.u.", "simple": "z"}
     if not usable:
@@ -104,13 +125,12 @@ def _recording_series(
             {"strategy": strategy, "values": None, "kept": None, "unit": units[strategy], **facts}
             for strategy in sorted(parameters.strategies)
         ]
-    mean = _weighted_mean(store, placed)
     kept = steady(store.confounds)
     series: list[Mapping[str, Any]] = []
     for strategy in sorted(parameters.strategies):
-        values = mean
+        values = mean.values
         if strategy == "simple":
-            values = clean(mean, simple_regressors(store.confounds))
+            values = clean(mean.values, simple_regressors(store.confounds))
         series.append(
             {
                 "strategy": strategy,
@@ -122,14 +142,3 @@ def _recording_series(
             }
         )
     return series
-
-
-def _weighted_mean(store: Store, placed: PlacedRegion) -> NDArray[np.float64]:
-    samples = store.read_voxels(placed.positions)
-    mean: NDArray[np.float64] = placed.weights @ samples.astype(np.float64)
-    if not np.isfinite(mean).all():
-        raise DataError(
-            "voxels that should hold data hold NaN or infinity",
-            hint="look at the preprocessed image of this recording",
-        )
-    return mean

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, generate_binary_structure
 
 from braindata.errors import DamageError
+from braindata.pack.mask import store_mask
+from braindata.pack.order import VoxelOrder, voxel_order
 from braindata.pack.store import Grid, write_store
-
-# Voxels by which the template's brain mask is widened, so that no region at its rim is cut off.
-DILATION = 2
-
-
-def store_mask(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the voxels that every store on a grid holds: the template's brain mask, dilated.
-
-    Parameters
-    ----------
-    shape, affine
-        The grid.
-
-    Returns
-    -------
-    ndarray of bool, shape `shape`
-        One fixed mask per grid, so that a region has the same voxels in every recording.
-    """
-    # nilearn takes more than a second to import: only jobs that pack pay for it.
-    from nilearn.datasets import load_mni152_brain_mask
-    from nilearn.image import resample_img
-
-    template = resample_img(
-        load_mni152_brain_mask(resolution=1),
-        target_affine=affine,
-        target_shape=shape,
-        interpolation="nearest",
-    )
-    inside = np.asarray(template.dataobj) > 0
-    structure = generate_binary_structure(3, 1)
-    dilated: NDArray[np.bool_] = binary_dilation(inside, structure, iterations=DILATION)
-    return dilated
+from braindata.pack.sums import BLOCK, Extremes, place, stream_means
+from braindata.pack.volumes import HINT, Volumes, open_volumes
+from braindata.regions.resolve import ResolvedRegion
 
 
 def pack_recording(
@@ -57,13 +28,15 @@ def pack_recording(
     space: str,
     tr: float,
     attributes: dict[str, Any],
+    regions: Callable[[Grid], Mapping[str, ResolvedRegion]] | None = None,
 ) -> None:
     """Write the sample store of one preprocessed recording.
 
     Parameters
     ----------
     bold, confounds : Path
-        ``desc-preproc_bold.nii.gz`` and ``desc-confounds_timeseries.tsv``.
+        ``desc-preproc_bold.nii.gz`` and ``desc-confounds_timeseries.tsv``, with its ``.json`` if
+        it has one.
     target : Path
         The store.
     space : str
@@ -72,48 +45,99 @@ def pack_recording(
         Repetition time in s.
     attributes : dict
         Further facts to keep in the store.
+    regions : callable, optional
+        Gives the regions on a grid, by key. With it, the store holds their means only and no
+        voxels: the image is passed over once, and little is written.
 
     Raises
     ------
     DamageError
         When an image or table cannot be read, or they differ in length.
     """
-    image, raw = _load(bold)
-    shape, n_volumes = image.shape[:3], image.shape[3]
-    table = pd.read_csv(confounds, sep="\t", na_values="n/a")
-    if len(table) != n_volumes:
-        raise DamageError(
-            f"{len(table)} rows of confounds for {n_volumes} volumes",
-            file=confounds,
-            hint="delete the receipt of its preprocessing (derivatives/…receipt.json), run again",
-        )
-    mask = store_mask(shape, image.affine)
-    # The source's own numbers are kept, integers unchanged: lossless and a quarter of the size.
-    samples = raw[mask]
-    has_data = np.isfinite(samples).all(axis=1) & (samples.max(axis=1) > samples.min(axis=1))
-    samples[~has_data] = 0
+    volumes = open_volumes(bold)
+    table, metadata = _read_confounds(confounds, volumes.n_volumes)
+    grid = Grid(volumes.shape, volumes.affine, space)
+    order = voxel_order(store_mask(grid.shape, grid.affine))
+    samples, means = None, None
+    if regions is None:
+        # The source's own numbers are kept, integers unchanged: lossless and small.
+        samples, has_data = read_samples(volumes, order)
+    else:
+        placed = {key: place(one.voxels, one.weights, order) for key, one in regions(grid).items()}
+        found, has_data = stream_means(volumes, order, list(placed.values()))
+        means = dict(zip(placed, found, strict=True))
     write_store(
         target,
         samples,
-        Grid(shape, np.asarray(image.affine, np.float64), space),
-        np.flatnonzero(mask),
+        grid,
+        order.voxels,
         has_data,
         tr,
         table,
-        attributes,
-        slope=float(image.dataobj.slope),
-        intercept=float(image.dataobj.inter),
+        {**attributes, "confounds_metadata": metadata},
+        slope=volumes.slope,
+        intercept=volumes.intercept,
+        means=means,
     )
 
 
-def _load(path: Path) -> tuple[Any, NDArray[Any]]:
+def read_samples(volumes: Volumes, order: VoxelOrder) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read the stored voxels of an image.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        The image.
+    order : VoxelOrder
+        Which voxels of its grid, in which order.
+
+    Returns
+    -------
+    samples : ndarray, shape (n_voxels, n_volumes)
+        The image's own numbers, unscaled; 0 where a voxel holds no data.
+    has_data : ndarray of bool, shape (n_voxels,)
+        Whether each voxel is finite throughout and changes.
+
+    Raises
+    ------
+    DamageError
+        When the file ends early or its checksum is wrong.
+    """
+    dtype = volumes.dtype.newbyteorder("=")
+    samples = np.empty((len(order.voxels), volumes.n_volumes), dtype)
+    extremes = Extremes(len(order.voxels), dtype)
+    # Turned from volumes to voxels in blocks: one volume at a time would write all over memory.
+    block = np.empty((BLOCK, len(order.voxels)), dtype)
+    start = 0
+    for number, volume in enumerate(volumes):
+        row = block[number - start]
+        np.take(volume, order.fortran, out=row, mode="clip")
+        extremes.add(row)
+        if number - start == BLOCK - 1 or number == volumes.n_volumes - 1:
+            samples[:, start : number + 1] = block[: number + 1 - start].T
+            start = number + 1
+    has_data = extremes.has_data()
+    samples[~has_data] = 0
+    return samples, has_data
+
+
+def _read_confounds(path: Path, n_volumes: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
-        image = nib.load(path)
-        # Unscaled and in the file's own type.
-        return image, np.asarray(image.dataobj.get_unscaled())
-    except (ImageFileError, EOFError, OSError, zlib.error, ValueError) as error:
+        table = pd.read_csv(path, sep="\t", na_values="n/a")
+        sidecar = path.with_suffix(".json")
+        metadata = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
+    except (OSError, ValueError) as error:
         raise DamageError(
-            "the preprocessed image cannot be read",
-            file=path,
-            hint="delete the receipt of its preprocessing (derivatives/…receipt.json), run again",
+            f"the confounds cannot be read ({error})", file=path, hint=HINT
         ) from error
+    if len(table) != n_volumes:
+        raise DamageError(
+            f"{len(table)} rows of confounds for {n_volumes} volumes", file=path, hint=HINT
+        )
+    # What describes a component: which mask it is from, and whether it was kept.
+    kept = {
+        name: entry
+        for name, entry in metadata.items()
+        if name in table.columns and isinstance(entry, dict)
+    }
+    return table, kept

@@ -1,29 +1,36 @@
 """One recording's voxels in one HDF5 file, so that a region reads only its own.
 
-The format is provisional; only this module knows it. Voxels of a mask lie in C order of the grid,
-in chunks of `CHUNK_VOXELS` voxels by all time points.
+Only this module knows the format. Voxels of a fixed mask lie along Morton's curve, in chunks of
+`CHUNK_VOXELS` voxels by all time points, as the numbers of the source; bits are shuffled and packed
+by zstd (hdf5plugin's Blosc). `tests/bench/stores.py` is how it was chosen among HDF5, zarr and
+blosc2, and how the size of the chunks was.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braindata.errors import DamageError
+from braindata.errors import BraindataError, DamageError
 from braindata.files import atomic_path
+from braindata.pack.mask import MASK_VERSION
+from braindata.pack.order import VoxelOrder, packed_order, voxel_order
+from braindata.pack.sums import RegionMean
 
 FORMAT = "braindata-store"
-FORMAT_VERSION = 1
-CHUNK_VOXELS = 512
+FORMAT_VERSION = 2
+CHUNK_VOXELS = 256
 HINT = "delete it and run again: it is made anew"
 
 
@@ -54,8 +61,8 @@ class Store:
     ----------
     grid : Grid
         The grid on which the voxels lie.
-    voxels : ndarray of int64, shape (n_voxels,)
-        Flat C-order index into the grid of each stored voxel, ascending.
+    order : VoxelOrder
+        The stored voxels in their order.
     has_data : ndarray of bool, shape (n_voxels,)
         Whether the recording covers the voxel; elsewhere its samples are 0.
     n_volumes : int
@@ -66,18 +73,50 @@ class Store:
         Confounds under fMRIPrep's names; NaN as fMRIPrep leaves it in first rows.
     attributes : dict
         Further facts about the recording (JSON).
+    slope, intercept : float
+        From stored numbers to image units.
+    path : Path
+        Where it lies.
     """
 
     grid: Grid
-    voxels: NDArray[np.int64]
+    order: VoxelOrder
     has_data: NDArray[np.bool_]
     n_volumes: int
     tr: float
     confounds: pd.DataFrame
     attributes: dict[str, Any]
-    _samples: Any
-    _slope: float
-    _intercept: float
+    slope: float
+    intercept: float
+    path: Path
+    _file: Any
+
+    @property
+    def voxels(self) -> NDArray[np.int64]:
+        """Flat C-order index into the grid of each stored voxel, in the order of storage."""
+        return self.order.voxels
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether it holds voxels, and not only the means of regions (`pack.store: false`)."""
+        return "samples" in self._file
+
+    def means(self) -> dict[str, RegionMean]:
+        """Return the means that were made while the image was open, by the region's key.
+
+        Raises
+        ------
+        DamageError
+            When a checksum is wrong.
+        """
+        group = self._file.get("means", {})
+        try:
+            return {
+                key: RegionMean(one[:], float(one.attrs["coverage"]), int(one.attrs["n_voxels"]))
+                for key, one in group.items()
+            }
+        except OSError as error:
+            raise self._damage() from error
 
     def read_voxels(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read the samples of some voxels.
@@ -96,24 +135,39 @@ class Store:
         ------
         DamageError
             When a checksum is wrong.
+        BraindataError
+            When the store holds no voxels.
         """
-        result = np.empty((len(positions), self.n_volumes), self._samples.dtype)
+        return (self.read_raw(positions) * self.slope + self.intercept).astype(np.float32)
+
+    def read_raw(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        """Read the samples of some voxels as the source's numbers, see `read_voxels`."""
+        if not self.has_samples:
+            raise BraindataError(
+                "this recording was packed without its voxels",
+                file=self.path,
+                hint="set pack.store: true and run again",
+            )
+        samples = self._file["samples"]
+        result = np.empty((len(positions), self.n_volumes), samples.dtype)
         chunks = positions // CHUNK_VOXELS
         for chunk in np.unique(chunks):
             wanted = chunks == chunk
             start = int(chunk) * CHUNK_VOXELS
             try:
-                block = self._samples[start : start + CHUNK_VOXELS]
+                block = samples[start : start + CHUNK_VOXELS]
             except OSError as error:
-                file = self._samples.file.filename
-                raise DamageError("the sample store is damaged", file=file, hint=HINT) from error
+                raise self._damage() from error
             result[wanted] = block[positions[wanted] - start]
-        return (result * self._slope + self._intercept).astype(np.float32)
+        return result
+
+    def _damage(self) -> DamageError:
+        return DamageError("the sample store is damaged", file=self.path, hint=HINT)
 
 
 def write_store(
     path: Path,
-    samples: NDArray[np.integer[Any] | np.floating[Any]],
+    samples: NDArray[np.integer[Any] | np.floating[Any]] | None,
     grid: Grid,
     voxels: NDArray[np.int64],
     has_data: NDArray[np.bool_],
@@ -123,6 +177,7 @@ def write_store(
     *,
     slope: float = 1.0,
     intercept: float = 0.0,
+    means: Mapping[str, RegionMean] | None = None,
 ) -> None:
     """Write a sample store atomically.
 
@@ -130,62 +185,101 @@ def write_store(
     ----------
     path : Path
         Where to.
-    samples : ndarray, shape (n_voxels, n_volumes)
+    samples : ndarray, shape (n_voxels, n_volumes), or None
         The samples in the source's own type; image units are ``samples * slope + intercept``.
-    grid, voxels, has_data, tr, confounds, attributes
-        As in `Store`.
+        None for a store that holds `means` only.
+    grid, has_data, tr, confounds, attributes
+        As in `Store`; `has_data` in the order of `voxels`.
+    voxels : ndarray of int64, shape (n_voxels,)
+        Flat C-order index into the grid of each row of `samples`, in any order, each once.
     slope, intercept : float
         From stored numbers to image units.
+    means : mapping of str to RegionMean, optional
+        Means of regions, by their keys.
     """
-    n_voxels, n_volumes = samples.shape
-    if len(voxels) != n_voxels or len(has_data) != n_voxels or len(confounds) != n_volumes:
+    if len(has_data) != len(voxels) or (
+        samples is not None and samples.shape != (len(voxels), len(confounds))
+    ):
         raise ValueError("samples, voxels, has_data and confounds differ in length")
+    mask = np.zeros(grid.shape, bool)
+    mask.ravel()[voxels] = True
+    order = voxel_order(mask)
+    if not np.array_equal(order.voxels, voxels):
+        rows = np.empty(len(voxels), np.intp)
+        rows[order.positions(voxels)] = np.arange(len(voxels))
+        samples = None if samples is None else samples[rows]
+        has_data = has_data[rows]
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "mask_version": MASK_VERSION,
         "shape": list(grid.shape),
         "affine": grid.affine.tolist(),
         "space": grid.space,
+        "n_volumes": len(confounds),
         "tr": tr,
         "slope": slope,
         "intercept": intercept,
         "confounds": list(confounds.columns),
         "attributes": attributes,
     }
-    # Without time stamps and with a fixed library version the same samples give the same bytes.
-    # In memory: on a full disk HDF5 loses chunks without a word, and then crashes.
-    with h5py.File(path.name, "w", "core", ("v110", "v110"), backing_store=False) as file:
+    with _new_file(path.name) as file:
         file.attrs["header"] = json.dumps(header, sort_keys=True)
-        # Checksums everywhere: lzf has none of its own, and a flipped bit must not become a value.
-        checked = {"compression": "gzip", "fletcher32": True}
-        file.create_dataset("voxels", data=voxels.astype(np.int64), **checked)
-        file.create_dataset("has_data", data=has_data.astype(np.bool_), **checked)
-        file.create_dataset("confounds", data=confounds.to_numpy(np.float64), **checked)
-        file.create_dataset(
-            "samples",
-            data=samples,
-            chunks=(min(CHUNK_VOXELS, n_voxels), n_volumes),
-            shuffle=True,
-            compression="lzf",
-            fletcher32=True,
-        )
+        _write(file, "mask", np.packbits(mask))
+        _write(file, "has_data", np.packbits(has_data.astype(bool)))
+        _write(file, "confounds", confounds.to_numpy(np.float64))
+        for key, mean in sorted((means or {}).items()):
+            _write(file, f"means/{key}", mean.values)
+            file[f"means/{key}"].attrs.update(coverage=mean.coverage, n_voxels=mean.n_voxels)
+        if samples is not None:
+            n_voxels, n_volumes = samples.shape
+            _write(file, "samples", samples, (min(CHUNK_VOXELS, n_voxels), n_volumes))
         file.flush()
         image = file.id.get_file_image()
     with atomic_path(path) as part:
         part.write_bytes(image)
 
 
+def _new_file(name: str) -> Any:
+    # Without time stamps and with a fixed library version the same samples give the same bytes.
+    # In memory: on a full disk HDF5 loses chunks without a word, and then crashes.
+    return h5py.File(name, "w", "core", ("v110", "v110"), backing_store=False)
+
+
+def _write(
+    file: Any, name: str, values: NDArray[Any], chunks: tuple[int, ...] | None = None
+) -> None:
+    if not values.size:
+        file.create_dataset(name, data=values)
+        return
+    file.create_dataset(
+        name,
+        data=values,
+        chunks=chunks or values.shape,
+        # Blosc has no checksum of its own, and a flipped bit must not become a value.
+        fletcher32=True,
+        **hdf5plugin.Blosc(cname="zstd", clevel=3, shuffle=hdf5plugin.Blosc.BITSHUFFLE),
+    )
+
+
 @contextmanager
-def open_store(path: Path) -> Iterator[Store]:
+def open_store(source: Path | io.RawIOBase) -> Iterator[Store]:
     """Open a sample store for reading.
+
+    Parameters
+    ----------
+    source : Path or file object
+        Where it lies; or an object that reads and seeks in it, such as one of
+        `braindata.pack.remote.RemoteFile`.
 
     Raises
     ------
     DamageError
-        When the file is missing, truncated or no sample store.
+        When the file is missing, truncated, no sample store, or one of another version.
     """
+    path = source if isinstance(source, Path) else Path(str(getattr(source, "name", "store")))
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(source, "r")
     except OSError as error:
         raise DamageError(
             f"the sample store cannot be opened ({error})", file=path, hint=HINT
@@ -195,22 +289,23 @@ def open_store(path: Path) -> Iterator[Store]:
             header = json.loads(file.attrs["header"])
             if (header["format"], header["format_version"]) != (FORMAT, FORMAT_VERSION):
                 raise DamageError("a sample store of another version", file=path, hint=HINT)
-            samples = file["samples"]
+            if header["mask_version"] != MASK_VERSION:
+                raise DamageError("a sample store of another mask", file=path, hint=HINT)
+            shape = tuple(header["shape"])
+            order = packed_order(file["mask"][:].tobytes(), shape)
+            covered = np.unpackbits(file["has_data"][:], count=len(order.voxels))
             store = Store(
-                grid=Grid(
-                    shape=tuple(header["shape"]),
-                    affine=np.array(header["affine"]),
-                    space=header["space"],
-                ),
-                voxels=file["voxels"][:],
-                has_data=file["has_data"][:],
-                n_volumes=samples.shape[1],
+                grid=Grid(shape, np.array(header["affine"]), header["space"]),
+                order=order,
+                has_data=covered.astype(bool),
+                n_volumes=header["n_volumes"],
                 tr=header["tr"],
                 confounds=pd.DataFrame(file["confounds"][:], columns=header["confounds"]),
                 attributes=header["attributes"],
-                _samples=samples,
-                _slope=header["slope"],
-                _intercept=header["intercept"],
+                slope=header["slope"],
+                intercept=header["intercept"],
+                path=path,
+                _file=file,
             )
         except (KeyError, ValueError, OSError) as error:
             raise DamageError("this is no sample store", file=path, hint=HINT) from error

@@ -1,4 +1,4 @@
-"""From a region's definition to voxels of a grid, and to the voxels that a recording has."""
+"""From a region's definition to voxels of a grid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ResolvedRegion:
     voxels : ndarray of int64, shape (n_voxels,)
         Flat C-order index into the grid of each voxel, ascending.
     weights : ndarray of float64, shape (n_voxels,)
-        Weight of each voxel in the region's mean; their sum is 1.
+        Weight of each voxel in the region's mean, above 0; 1 throughout where all count alike.
     center_of_mass : tuple of float
         Mean position of the voxels in mm.
     n_voxels : int
@@ -37,25 +37,6 @@ class ResolvedRegion:
     center_of_mass: tuple[float, float, float]
     n_voxels: int
     volume: float
-
-
-@dataclass(frozen=True)
-class PlacedRegion:
-    """A region on the voxels that hold data in one recording.
-
-    Attributes
-    ----------
-    positions : ndarray of int64, shape (n_covered,)
-        Position in the recording's list of voxels of each voxel that holds data, ascending.
-    weights : ndarray of float64, shape (n_covered,)
-        Their weights, scaled so that the sum is 1; empty where nothing is covered.
-    coverage : float
-        Share of the region's voxels that hold data.
-    """
-
-    positions: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    coverage: float
 
 
 def resolve(
@@ -80,7 +61,7 @@ def resolve(
     Returns
     -------
     ResolvedRegion
-        With equal weights.
+        With a weight of 1 throughout.
 
     Raises
     ------
@@ -98,41 +79,8 @@ def resolve(
     return ResolvedRegion(
         name=region.name,
         voxels=voxels,
-        weights=np.full(len(voxels), 1 / len(voxels)),
+        weights=np.ones(len(voxels)),
         center_of_mass=(x, y, z),
         n_voxels=len(voxels),
         volume=len(voxels) * float(abs(np.linalg.det(affine[:3, :3]))),
-    )
-
-
-def place(
-    resolved: ResolvedRegion, voxels: NDArray[np.int64], has_data: NDArray[np.bool_]
-) -> PlacedRegion:
-    """Find a region's voxels among those that a recording holds.
-
-    Parameters
-    ----------
-    resolved : ResolvedRegion
-        The region, resolved on the recording's grid.
-    voxels : ndarray of int64, shape (n_stored,)
-        Flat C-order grid index of each stored voxel, ascending (`Store.voxels`).
-    has_data : ndarray of bool, shape (n_stored,)
-        Whether each stored voxel holds data (`Store.has_data`).
-
-    Returns
-    -------
-    PlacedRegion
-        Its positions among the stored voxels and its coverage.
-    """
-    positions = np.searchsorted(voxels, resolved.voxels)
-    inside = positions < len(voxels)
-    covered = np.zeros(resolved.n_voxels, bool)
-    covered[inside] = (voxels[positions[inside]] == resolved.voxels[inside]) & has_data[
-        positions[inside]
-    ]
-    weights = resolved.weights[covered]
-    return PlacedRegion(
-        positions=positions[covered].astype(np.int64),
-        weights=weights / weights.sum() if len(weights) else weights,
-        coverage=int(covered.sum()) / resolved.n_voxels,
     )

@@ -31,7 +31,7 @@ CLIP = 2.5
 BUDGET = 13_300
 _VOXELS_PER_ROW = 6
 # Chunks read for each tissue, and about how many samples altogether: a tenth of a second.
-_CHUNKS = (10, 6, 6)
+_CHUNKS = (20, 12, 12)
 _MAXIMUM_SAMPLES = 6_000_000
 
 
@@ -63,8 +63,11 @@ def carpet_picture(store: Store) -> bytes | None:
     -------
     bytes or None
         WebP without margins: the tissues' colours over the first `MARGIN` of the width, then time;
-        heights as in `HEIGHTS` and `GAP`. None when no voxel of a tissue holds data.
+        heights as in `HEIGHTS` and `GAP`. None when no voxel of a tissue holds data, or the store
+        holds no voxels.
     """
+    if not store.has_samples:
+        return None
     carpet = carpet_rows(store)
     if not len(carpet.z):
         return None
@@ -104,7 +107,7 @@ def carpet_rows(store: Store) -> Carpet:
     Returns
     -------
     Carpet
-        In the order of the grid within a tissue; without rows when no tissue has voxels with data.
+        In the order of the store within a tissue; without rows when no tissue has voxels with data.
     """
     rows, tissues = _choose(store)
     if not rows:
@@ -193,7 +196,7 @@ def _choose(store: Store) -> tuple[list[NDArray[np.int64]], list[int]]:
         counts = np.bincount(chunks)
         # Evenly over the brain, among the chunks that are worth reading for this tissue.
         rich = np.flatnonzero(counts >= counts.max() / 2)
-        chosen = rich[_spread(len(rich), max(2, int(n_chunks * share)))]
+        chosen = rich[_spread(len(rich), max(4, int(n_chunks * share)))]
         pool = positions[np.isin(chunks, chosen)]
         pool = pool[_spread(len(pool), height * _VOXELS_PER_ROW)]
         parts = np.array_split(pool, min(height, len(pool)))

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from braindata.errors import DamageError
 from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
+from braindata.pack.parameters import PackParameters
+from braindata.pack.store import Grid
 from braindata.receipts import Outcome, Receipt, merkle
+from braindata.regions.definition import Region
+from braindata.regions.resolve import ResolvedRegion, resolve
+from braindata.regions.template import grey_matter
 from braindata.stages.job import Result, read_inventory, run_job, used
 
 BOLD = "_desc-preproc_bold.nii.gz"
 CONFOUNDS = "_desc-confounds_timeseries.tsv"
 
 
-def run(layout: Layout, dataset: str, unit: str) -> bool:
+class Parameters(BaseModel):
+    """What decides what is kept of a recording.
+
+    Attributes
+    ----------
+    pack : PackParameters
+        What the user chose.
+    regions : tuple of Region
+        The regions whose means are made while the image is open; empty where its voxels are kept,
+        so that a new region packs nothing again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pack: PackParameters
+    regions: tuple[Region, ...] = ()
+
+
+def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
     """Pack the recordings of one unit of a data set."""
     preprocessed = Receipt.read(layout.receipt("derivatives", dataset, unit))
     trs = {row["recording"]: row["tr"] for row in used(read_inventory(layout, dataset))}
+
+    regions = None if parameters.pack.store else _resolver(parameters.regions)
 
     def work() -> Result:
         result = Result([])
@@ -31,7 +59,13 @@ def run(layout: Layout, dataset: str, unit: str) -> bool:
                 target,
                 space=preprocessed.notes["space"],
                 tr=trs[name],
-                attributes={"dataset": dataset, "recording": name},
+                attributes={
+                    "dataset": dataset,
+                    "recording": name,
+                    # Of which image these are the voxels.
+                    "source": preprocessed.outputs[bold.relative_to(layout.output).as_posix()],
+                },
+                regions=regions,
             )
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
@@ -42,11 +76,27 @@ def run(layout: Layout, dataset: str, unit: str) -> bool:
         "pack",
         f"{dataset}/{unit}",
         layout.receipt("packed", dataset, unit),
-        parameters={},
+        parameters=parameters,
         inputs={"derivatives": merkle(preprocessed.outputs)},
-        libraries=("h5py", "nibabel", "nilearn", "numpy"),
+        libraries=("h5py", "hdf5plugin", "nibabel", "nilearn", "numpy", "scipy"),
         work=work,
     )
+
+
+def _resolver(regions: tuple[Region, ...]) -> Callable[[Grid], Mapping[str, ResolvedRegion]]:
+    """Return what places regions on a grid; the runs of one person mostly have the same."""
+    known: dict[bytes, dict[str, ResolvedRegion]] = {}
+
+    def on(grid: Grid) -> Mapping[str, ResolvedRegion]:
+        key = grid.affine.tobytes() + repr((grid.shape, grid.space)).encode()
+        if key not in known:
+            probability = grey_matter(grid.affine, grid.shape)
+            known[key] = {
+                one.key: resolve(one, grid.affine, grid.shape, probability) for one in regions
+            }
+        return known[key]
+
+    return on
 
 
 def _one(files: list[Path], ending: str) -> Path:

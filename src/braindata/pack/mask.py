@@ -1,0 +1,41 @@
+"""The voxels that every store on a grid holds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Raised when the mask changes: stores of different masks are not mixed.
+MASK_VERSION = 1
+# Voxels by which the template's brain mask is widened, so that no region at its rim is cut off.
+DILATION = 2
+
+
+def store_mask(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the voxels that every store on a grid holds: the template's brain mask, dilated.
+
+    Parameters
+    ----------
+    shape, affine
+        The grid.
+
+    Returns
+    -------
+    ndarray of bool, shape `shape`
+        One fixed mask per grid, so that a region has the same voxels in every recording.
+    """
+    # They take more than a second to import: only jobs that pack pay for it.
+    from nilearn.datasets import load_mni152_brain_mask
+    from nilearn.image import resample_img
+    from scipy.ndimage import binary_dilation, generate_binary_structure
+
+    template = resample_img(
+        load_mni152_brain_mask(resolution=1),
+        target_affine=affine,
+        target_shape=shape,
+        interpolation="nearest",
+    )
+    inside = np.asarray(template.dataobj) > 0
+    structure = generate_binary_structure(3, 1)
+    dilated: NDArray[np.bool_] = binary_dilation(inside, structure, iterations=DILATION)
+    return dilated
