@@ -17,7 +17,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test lint unit bench setup clean
+.PHONY: demo test lint unit bench bench-extract setup clean
 
 setup: $(READY)
 
@@ -47,7 +47,10 @@ lint: $(READY)
 unit: $(READY)
 	$(BIN)/python -m pytest
 
-bench: $(READY)
+bench-extract: $(READY)
+	$(BIN)/python -m tests.bench.extract
+
+bench: $(READY) bench-extract
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20
 

@@ -61,9 +61,8 @@ def both_engines(
     order = voxel_order(mask)
     placed = [place(voxels, weights, order) for voxels, weights in regions]
     volumes = open_volumes(path)
-    streamed, has_data = stream_means(volumes, order, placed)
-    samples, stored_has_data = read_samples(volumes, order)
-    assert np.array_equal(has_data, stored_has_data)
+    streamed = stream_means(volumes, order, placed)
+    samples, has_data = read_samples(volumes, order)
     write_store(
         path.with_suffix(".h5"),
         samples,

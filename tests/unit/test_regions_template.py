@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nilearn.datasets import load_mni152_gm_template
+from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template
+from nilearn.image import resample_img
 
-from braindata.regions.template import grey_matter
+from braindata.regions.template import brain_mask, grey_matter
 
 
 def test_equals_nilearn_on_its_2_mm_grid() -> None:
@@ -28,3 +29,18 @@ def test_follows_a_flipped_grid_and_is_zero_outside() -> None:
     np.testing.assert_allclose(flipped[::-1], plain, atol=1e-5)
     assert plain[0].max() == 0
     assert plain.max() > 0.9
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_equals_nilearn_on_another_grid(turned: bool) -> None:
+    affine = np.array([[3.1, 0, 0.4, -80], [0, 3.3, 0, -110], [-0.4, 0, 3.1, -60], [0, 0, 0, 1.0]])
+    if turned:
+        affine = affine[:, [1, 2, 0, 3]]
+    shape = (50, 48, 46)
+    target = {"target_affine": affine, "target_shape": shape}
+    grey = load_mni152_gm_template(resolution=1)
+    expected = resample_img(grey, interpolation="linear", **target).get_fdata()
+    np.testing.assert_allclose(grey_matter(affine, shape), expected, atol=1e-5)
+    brain = load_mni152_brain_mask(resolution=1)
+    nearest = resample_img(brain, interpolation="nearest", **target).get_fdata()
+    np.testing.assert_array_equal(brain_mask(affine, shape), nearest > 0)

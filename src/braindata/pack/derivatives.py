@@ -64,8 +64,9 @@ def pack_recording(
         samples, has_data = read_samples(volumes, order)
     else:
         placed = {key: place(one.voxels, one.weights, order) for key, one in regions(grid).items()}
-        found, has_data = stream_means(volumes, order, list(placed.values()))
+        found = stream_means(volumes, order, list(placed.values()))
         means = dict(zip(placed, found, strict=True))
+        has_data = np.zeros(len(order.voxels), bool)
     write_store(
         target,
         samples,

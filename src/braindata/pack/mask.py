@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from braindata.regions.template import brain_mask
+
 # Raised when the mask changes: stores of different masks are not mixed.
 MASK_VERSION = 1
 # Voxels by which the template's brain mask is widened, so that no region at its rim is cut off.
@@ -24,18 +26,10 @@ def store_mask(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> NDAr
     ndarray of bool, shape `shape`
         One fixed mask per grid, so that a region has the same voxels in every recording.
     """
-    # They take more than a second to import: only jobs that pack pay for it.
-    from nilearn.datasets import load_mni152_brain_mask
-    from nilearn.image import resample_img
+    # Only jobs that pack need it.
     from scipy.ndimage import binary_dilation, generate_binary_structure
 
-    template = resample_img(
-        load_mni152_brain_mask(resolution=1),
-        target_affine=affine,
-        target_shape=shape,
-        interpolation="nearest",
-    )
-    inside = np.asarray(template.dataobj) > 0
+    inside = brain_mask(affine, shape)
     structure = generate_binary_structure(3, 1)
     dilated: NDArray[np.bool_] = binary_dilation(inside, structure, iterations=DILATION)
     return dilated

@@ -64,7 +64,8 @@ class Store:
     order : VoxelOrder
         The stored voxels in their order.
     has_data : ndarray of bool, shape (n_voxels,)
-        Whether the recording covers the voxel; elsewhere its samples are 0.
+        Whether the recording covers the voxel; elsewhere its samples are 0. False throughout
+        where no samples are held.
     n_volumes : int
         Number of time points.
     tr : float

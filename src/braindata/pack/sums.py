@@ -112,7 +112,7 @@ def store_mean(store: Store, region: Weights) -> RegionMean:
 
 def stream_means(
     volumes: Volumes, order: VoxelOrder, regions: Sequence[Weights]
-) -> tuple[list[RegionMean], NDArray[np.bool_]]:
+) -> list[RegionMean]:
     """Average many regions in one pass over an image.
 
     Memory is bounded: `BLOCK` volumes of those voxels that belong to a region.
@@ -128,10 +128,8 @@ def stream_means(
 
     Returns
     -------
-    means : list of RegionMean
-        One per region.
-    has_data : ndarray of bool, shape (n_voxels,)
-        Whether each voxel of `order` holds data, see `Extremes`.
+    list of RegionMean
+        One per region; equal, to the last bit, to what `store_mean` gives.
 
     Raises
     ------
@@ -141,19 +139,18 @@ def stream_means(
     used = np.unique(np.concatenate([r.positions for r in regions] or [np.zeros(0, np.int64)]))
     columns = [np.searchsorted(used, region.positions) for region in regions]
     weights = [region.weights for region in regions]
-    sums, extremes = _stream_sums(volumes, order, used, _matrix(weights, columns, len(used)))
+    places = order.fortran[used]
+    sums, extremes = _stream_sums(volumes, places, _matrix(weights, columns, len(used)))
     has_data = extremes.has_data()
     # A constant that is not 0 has been added in by then: once more without it. Rare.
-    is_zero = (extremes.low == 0) & (extremes.high == 0)
-    spoilt = ~(has_data | is_zero)[used]
+    spoilt = ~has_data & ~((extremes.low == 0) & (extremes.high == 0))
     if spoilt.any():
         weights = [np.where(spoilt[c], 0, w) for w, c in zip(weights, columns, strict=True)]
-        sums, _ = _stream_sums(volumes, order, used, _matrix(weights, columns, len(used)))
-    means = [
-        _mean(one, region, has_data[region.positions], volumes.slope, volumes.intercept)
-        for one, region in zip(sums, regions, strict=True)
+        sums, _ = _stream_sums(volumes, places, _matrix(weights, columns, len(used)))
+    return [
+        _mean(one, region, has_data[of], volumes.slope, volumes.intercept)
+        for one, region, of in zip(sums, regions, columns, strict=True)
     ]
-    return means, has_data
 
 
 class Extremes:
@@ -189,18 +186,17 @@ class Extremes:
 
 
 def _stream_sums(
-    volumes: Volumes, order: VoxelOrder, used: NDArray[np.int64], matrix: csr_array
+    volumes: Volumes, places: NDArray[np.int64], matrix: csr_array
 ) -> tuple[NDArray[np.float64], Extremes]:
+    """Return the weighted sums, shape (n_regions, n_volumes), and the extremes of each voxel."""
     sums = np.zeros((matrix.shape[0], volumes.n_volumes))
-    extremes = Extremes(len(order.voxels), volumes.dtype.newbyteorder("="))
-    stored = np.empty(len(order.voxels), extremes.low.dtype)
-    block = np.zeros((len(used), BLOCK))
+    extremes = Extremes(len(places), volumes.dtype.newbyteorder("="))
+    block = np.zeros((len(places), BLOCK))
     start = 0
     for number, volume in enumerate(volumes):
-        # The mode spares a copy; no index is out of bounds.
-        np.take(volume, order.fortran, out=stored, mode="clip")
-        extremes.add(stored)
-        block[:, number - start] = stored[used]
+        values = volume[places]
+        extremes.add(values)
+        block[:, number - start] = values
         if number - start == BLOCK - 1 or number == volumes.n_volumes - 1:
             n_held = number - start + 1
             if volumes.dtype.kind == "f":

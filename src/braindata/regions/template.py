@@ -1,19 +1,32 @@
-"""The grey matter of the template, on the grid that a region is resolved on."""
+"""Grey matter and brain of the template, on the grid that a region or a store lies on.
+
+The maps are those that nilearn brings along (ICBM 152 2009a symmetric, 1 mm; Fonov et al. 2011,
+doi:10.1016/j.neuroimage.2010.07.033). They are read from nilearn's folder without importing
+nilearn, which takes more than a second and 100 MiB: more than all else that a new region costs.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from braindata.errors import BraindataError
+
+# Of the T1w, scaled to 0-1; nilearn's `load_mni152_brain_mask`.
+BRAIN_THRESHOLD = 0.2
 
 
 def grey_matter(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """Return the grey-matter probability of the MNI152 template on a grid.
 
-    The map is the one that nilearn brings along (ICBM 152 2009a symmetric, 1 mm, rescaled to 0-1;
-    Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033), resampled as nilearn resamples it.
-    It is kept in memory per grid, as a job resolves many regions on one grid.
+    Interpolated linearly; on a grid whose voxel centres are the template's, as that of native
+    output, these are the template's own values. Kept in memory per grid, as a job resolves many
+    regions on one grid.
 
     Parameters
     ----------
@@ -30,19 +43,61 @@ def grey_matter(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDA
     return _grey_matter(np.asarray(affine, np.float64).tobytes(), tuple(int(n) for n in shape))
 
 
-@lru_cache(maxsize=4)
-def _grey_matter(affine: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    # nilearn takes more than a second to import: only jobs that need the map pay for it.
-    from nilearn.datasets import load_mni152_gm_template
-    from nilearn.image import resample_img
+def brain_mask(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Return the brain of the MNI152 template on a grid, as `nilearn.datasets` defines it.
 
-    resampled = resample_img(
-        load_mni152_gm_template(resolution=1),
-        target_affine=np.frombuffer(affine, np.float64).reshape(4, 4),
-        target_shape=shape,
-        interpolation="continuous",
-    )
-    clipped = np.clip(resampled.get_fdata(dtype=np.float32), 0, 1)
-    probability: NDArray[np.float32] = np.ascontiguousarray(clipped)
+    Parameters
+    ----------
+    affine, shape
+        As for `grey_matter`.
+
+    Returns
+    -------
+    ndarray of bool, shape `shape`
+        By the nearest voxel; False outside the template.
+    """
+    data, template_affine = _load("t1")
+    inside = (data > BRAIN_THRESHOLD).astype(np.uint8)
+    return _on_grid(inside, template_affine, np.asarray(affine, np.float64), shape, 0) > 0
+
+
+@lru_cache(maxsize=4)
+def _grey_matter(affine: bytes, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    data, template_affine = _load("gm")
+    target = np.frombuffer(affine, np.float64).reshape(4, 4)
+    probability = np.clip(_on_grid(data, template_affine, target, shape, 1), 0, 1)
     probability.setflags(write=False)
     return probability
+
+
+def _load(name: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return a map scaled to a maximum of 1, and its affine."""
+    import nibabel as nib
+
+    package = find_spec("nilearn")
+    folder = Path(package.origin).parent if package and package.origin else Path("nilearn")
+    path = folder / "datasets" / "data" / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
+    if not path.is_file():
+        raise BraindataError(
+            "nilearn's template is not where it was",
+            file=path,
+            hint="install the version of nilearn that uv.lock names",
+        )
+    image = nib.load(path)
+    data = image.get_fdata(dtype=np.float32)
+    return data / data.max(), np.asarray(image.affine, np.float64)
+
+
+def _on_grid(
+    data: NDArray[Any],
+    affine: NDArray[np.float64],
+    target: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    order: Literal[0, 1],
+) -> NDArray[np.float32]:
+    from scipy.ndimage import affine_transform
+
+    to_data = np.linalg.inv(affine) @ target
+    result: Any = np.empty(shape, np.float32)
+    affine_transform(data, to_data[:3, :3], to_data[:3, 3], shape, result, order=order)
+    return cast("NDArray[np.float32]", result)
