@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from braindata.errors import DataError
-from braindata.extract.clean import clean, simple_regressors, steady
 from braindata.extract.parameters import ExtractParameters
+from braindata.extract.recording import MIN_COVERAGE, RecordingCleaning
+from braindata.extract.regressors import PREPROCESSED
 from braindata.pack.store import Grid, Store, open_store
 from braindata.receipts import Outcome
 from braindata.regions.definition import Region
@@ -44,7 +45,8 @@ def extract_region(
     table : pyarrow.Table
         With the schema `SERIES`: a row for each recording and strategy, sorted by both.
     outcomes : dict of str to Outcome
-        By recording: done, or quarantined because its space or its confounds are unfit.
+        By recording: done, or quarantined because its space or its voxels are unfit. A strategy
+        that the recording does not allow is a row without values and with its reason.
 
     Raises
     ------
@@ -92,44 +94,49 @@ def _recording_series(
 ) -> list[Mapping[str, Any]]:
     placed = place(region, store.voxels, store.has_data)
     usable = len(placed.positions) > 0 and placed.coverage >= parameters.min_coverage
-    facts = {
-        "start": float(store.attributes.get("start_time", 0.0)),
-        "sampling_frequency": 1 / store.tr,
-        "coverage": placed.coverage,
-        "n_voxels": len(placed.positions) if usable else 0,
-    }
-    units = {"none": "a.u.", "simple": "z"}
-    if not usable:
-        return [
-            {"strategy": strategy, "values": None, "kept": None, "unit": units[strategy], **facts}
-            for strategy in sorted(parameters.strategies)
-        ]
-    mean = _weighted_mean(store, placed)
-    kept = steady(store.confounds)
-    series: list[Mapping[str, Any]] = []
-    for strategy in sorted(parameters.strategies):
-        values = mean
-        if strategy == "simple":
-            values = clean(mean, simple_regressors(store.confounds))
-        series.append(
-            {
-                "strategy": strategy,
-                # Cleaning has no value for a volume that is not kept; the uncleaned mean has one.
-                "values": [None if math.isnan(value) else value for value in values.tolist()],
-                "kept": kept.tolist(),
-                "unit": units[strategy],
-                **facts,
-            }
+    cleaning = RecordingCleaning(
+        store.confounds,
+        store.attributes.get("confounds_metadata", {}),
+        store.tr,
+        parameters,
+        store.attributes.get("desc", PREPROCESSED),
+    )
+    if usable:
+        samples = _samples(store, placed)
+        cleaned = cleaning.clean(placed.weights @ samples, samples.T, placed.weights)
+    else:
+        cleaned = cleaning.missing(
+            f"{MIN_COVERAGE}: {100 * placed.coverage:.0f} % of the region's voxels hold data, "
+            f"fewer than {100 * parameters.min_coverage:g} %"
         )
-    return series
+    return [
+        {
+            "strategy": strategy,
+            "values": _nullable(one.values),
+            "kept": None if one.kept is None else one.kept.tolist(),
+            "start": float(store.attributes.get("start_time", 0.0)),
+            "sampling_frequency": 1 / store.tr,
+            "unit": one.unit,
+            "coverage": placed.coverage,
+            "n_voxels": len(placed.positions) if usable else 0,
+            "reason": one.reason,
+        }
+        for strategy, one in cleaned.items()
+    ]
 
 
-def _weighted_mean(store: Store, placed: PlacedRegion) -> NDArray[np.float64]:
-    samples = store.read_voxels(placed.positions)
-    mean: NDArray[np.float64] = placed.weights @ samples.astype(np.float64)
-    if not np.isfinite(mean).all():
+def _nullable(values: NDArray[np.float64] | None) -> list[float | None] | None:
+    """Return values as a table has them: null for a volume that a strategy does not keep."""
+    if values is None:
+        return None
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _samples(store: Store, placed: PlacedRegion) -> NDArray[np.float64]:
+    samples = store.read_voxels(placed.positions).astype(np.float64)
+    if not np.isfinite(samples).all():
         raise DataError(
             "voxels that should hold data hold NaN or infinity",
             hint="look at the preprocessed image of this recording",
         )
-    return mean
+    return samples
