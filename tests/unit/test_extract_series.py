@@ -270,6 +270,7 @@ def test_a_strategy_that_scrubs_too_much_costs_no_other(
     assert rows["scrubbing"]["values"] is None
     assert rows["scrubbing"]["reason"].startswith(reason)
     assert sum(rows["scrubbing"]["kept"]) < N_VOLUMES
+    assert (outcomes["a"].reason or "").startswith(f"strategy scrubbing: {reason}")
     for name in ("none", "simple"):
         assert rows[name]["reason"] is None
         assert None not in rows[name]["values"]
@@ -288,6 +289,7 @@ def test_without_confounds_the_uncleaned_series_stays(tmp_path: Path) -> None:
         assert (rows[name]["values"], rows[name]["kept"]) == (None, None)
         assert lacking in rows[name]["reason"]
         assert rows[name]["coverage"] == 1
+        assert f"strategy {name}: {rows[name]['reason']}" in (outcomes["a"].reason or "")
 
 
 def test_order_of_recordings_does_not_matter(tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ class RecordingCleaning:
         }
 
     @property
+    def unfit(self) -> dict[str, str]:
+        """Why strategies make nothing of any region of this recording, by strategy, sorted."""
+        return {name: one.reason for name, one in self._cleaners.items() if isinstance(one, _Unfit)}
+
+    @property
     def needs_voxels(self) -> bool:
         """Whether a strategy takes the voxels themselves, rather than their mean."""
         return any(

@@ -62,12 +62,19 @@ def extract_region(
         try:
             with open_store(path) as store:
                 on_grid = _resolve_once(region, store.grid, path, resolved)
-                series = _recording_series(on_grid, store, parameters)
+                cleaning = RecordingCleaning(
+                    store.confounds,
+                    store.attributes.get("confounds_metadata", {}),
+                    store.tr,
+                    parameters,
+                    store.attributes.get("desc", PREPROCESSED),
+                )
+                series = _recording_series(on_grid, store, cleaning, parameters.min_coverage)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
         else:
-            outcomes[key.recording] = Outcome("done")
+            outcomes[key.recording] = done_outcome(cleaning)
             who = {**vars(key), "region": region.name, "definition_hash": region.definition_hash}
             rows += [{**who, **one} for one in series]
     return pa.Table.from_pylist(rows, schema=SERIES), outcomes
@@ -89,25 +96,35 @@ def _resolve_once(
     return resolved[key]
 
 
+def done_outcome(cleaning: RecordingCleaning) -> Outcome:
+    """Return that a recording is done, but for the strategies that it does not allow.
+
+    Parameters
+    ----------
+    cleaning : RecordingCleaning
+        The strategies of the recording.
+    """
+    if not cleaning.unfit:
+        return Outcome("done")
+    return Outcome(
+        "done",
+        "; ".join(f"strategy {name}: {reason}" for name, reason in cleaning.unfit.items()),
+        "the other strategies are there; see `reason` in the table `series`",
+    )
+
+
 def _recording_series(
-    region: ResolvedRegion, store: Store, parameters: ExtractParameters
+    region: ResolvedRegion, store: Store, cleaning: RecordingCleaning, min_coverage: float
 ) -> list[Mapping[str, Any]]:
     placed = place(region, store.voxels, store.has_data)
-    usable = len(placed.positions) > 0 and placed.coverage >= parameters.min_coverage
-    cleaning = RecordingCleaning(
-        store.confounds,
-        store.attributes.get("confounds_metadata", {}),
-        store.tr,
-        parameters,
-        store.attributes.get("desc", PREPROCESSED),
-    )
+    usable = len(placed.positions) > 0 and placed.coverage >= min_coverage
     if usable:
         samples = _samples(store, placed)
         cleaned = cleaning.clean(placed.weights @ samples, samples.T, placed.weights)
     else:
         cleaned = cleaning.missing(
             f"{MIN_COVERAGE}: {100 * placed.coverage:.0f} % of the region's voxels hold data, "
-            f"fewer than {100 * parameters.min_coverage:g} %"
+            f"fewer than {100 * min_coverage:g} %"
         )
     return [
         {
