@@ -113,8 +113,11 @@ def steady(confounds: pd.DataFrame) -> NDArray[np.bool_]:
     ndarray of bool, shape (n_volumes,)
         All true where there is no such column.
     """
-    unsteady = [name for name in confounds.columns if "non_steady_state" in name]
-    return (confounds[unsteady] == 0).all(axis=1).to_numpy(bool)
+    kept = np.ones(len(confounds), bool)
+    for name in confounds.columns:
+        if "non_steady_state" in name:
+            kept &= confounds[name].to_numpy() == 0
+    return kept
 
 
 def scrubbed(confounds: pd.DataFrame, preset: Preset) -> NDArray[np.bool_]:
