@@ -76,6 +76,9 @@ def make_confounds(
             columns[name] = rng.normal(size=n_volumes)
     columns["framewise_displacement"] = rng.uniform(0, 0.4, n_volumes)
     columns["std_dvars"] = rng.uniform(0.5, 1.4, n_volumes)
+    # At a threshold is not above it.
+    columns["framewise_displacement"][n_volumes // 2] = 0.5
+    columns["std_dvars"][n_volumes // 2 - 1] = 1.5
     for which, volume in enumerate(spoilt):
         columns["std_dvars" if which % 2 else "framewise_displacement"][volume] = 5.0
     columns["framewise_displacement"][0] = columns["std_dvars"][0] = np.nan

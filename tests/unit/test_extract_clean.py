@@ -91,6 +91,11 @@ def assert_equals_nilearn(
 ) -> None:
     image = write_derivatives(folder, confounds, metadata, desc)
     regressors, mask = nilearn_regressors(image, preset, built_in)
+    chosen = choose_regressors(confounds, metadata, preset, desc)
+    if regressors is None:
+        assert chosen.values.shape == (len(confounds), 0)
+    else:
+        np.testing.assert_allclose(chosen.values, regressors, atol=1e-9)
     series = make_series(len(confounds))
     got, kept, unit = clean_series(series, confounds, metadata, tr, preset, desc)
     expected_kept = np.arange(len(series)) if mask is None else mask
