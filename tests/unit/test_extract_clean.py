@@ -286,6 +286,19 @@ def test_old_versions_clean_as_today() -> None:
     np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["simple", "scrubbing", "compcor"])
+def test_real_tables_of_fmriprep_1_1(tmp_path: Path, shared_data: Path, name: str) -> None:
+    folder = shared_data / "narps-events-confounds" / "derivatives" / "fmriprep"
+    files = sorted(folder.rglob("*_bold_confounds.tsv"))
+    if not files:
+        pytest.skip(f"needs the tables of confounds in {folder}")
+    # nilearn does not read them itself: it is given the table and the JSON as of today.
+    for file in files[::16]:
+        raw = pd.read_csv(file, sep="\t", na_values="n/a")
+        confounds, metadata = current_confounds(raw), current_metadata(raw, {})
+        assert_equals_nilearn(tmp_path, BUILT_IN[name], confounds, metadata, tr=1.0, built_in=name)
+
+
 def test_gaps_after_the_first_volume_are_named() -> None:
     confounds, metadata = make_confounds(N)
     confounds.loc[7, "csf"] = np.nan

@@ -86,6 +86,11 @@ class ExtractParameters(BaseModel):
         """Leave out presets that are not listed: they change no result, so they rerun no job."""
         return {name: presets[name] for name in sorted(presets) if name in self.strategies}
 
+    @field_serializer("strategies")
+    def _sorted(self, strategies: tuple[str, ...]) -> list[str]:
+        """Sort them, as their rows are: another order is no other job."""
+        return sorted(strategies)
+
     @property
     def cleanings(self) -> dict[str, Preset | None]:
         """Each listed strategy by its name, sorted, and what it is; None for `none`."""

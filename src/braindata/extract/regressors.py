@@ -190,7 +190,11 @@ def compcor_names(columns: Iterable[str], metadata: Mapping[str, Any], preset: P
     for letter, mask in (source for kind in kinds for source in _COMPCOR[kind]):
         names = _numbered(columns, f"{letter}_comp_cor_")
         if mask is not None:
-            unknown = [name for name in names if "Mask" not in metadata.get(name, {})]
+            said = {name: metadata.get(name) for name in names}
+            masks = {
+                n: one["Mask"] for n, one in said.items() if isinstance(one, dict) and "Mask" in one
+            }
+            unknown = [name for name in names if name not in masks]
             if unknown:
                 raise DataError(
                     f"the mask of {unknown[0]} is not known: the JSON beside the confounds is "
@@ -198,7 +202,7 @@ def compcor_names(columns: Iterable[str], metadata: Mapping[str, Any], preset: P
                     hint="put fMRIPrep's desc-confounds_timeseries.json back, or take "
                     "`compcor: temporal`",
                 )
-            names = [name for name in names if metadata[name]["Mask"] == mask]
+            names = [name for name in names if masks[name] == mask]
         chosen += names if preset.n_compcor == "all" else names[: preset.n_compcor]
     if not chosen:
         raise DataError(
