@@ -2,7 +2,7 @@
 
 fMRIPrep 1.0 and 1.1 wrote `X`, `FramewiseDisplacement`, `aCompCor00`; 1.2 and 1.3 wrote snake case,
 without derivatives and squares; 1.4 brought today's names, the JSON beside the table and the
-derivatives and squares (https://fmriprep.org/en/stable/changes.html).
+derivatives and squares (https://github.com/nipreps/fmriprep/pull/1586).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def current_metadata(confounds: pd.DataFrame, metadata: Mapping[str, Any]) -> di
 
     Before 1.4 there was none, and all aCompCor components came from one mask, the union of white
     matter and CSF, which today is called `combined`
-    (https://fmriprep.org/en/1.3.2/workflows.html#confounds-estimation).
+    (https://neurostars.org/t/fmriprep-1-4-0-acompcor/4395).
 
     Parameters
     ----------

@@ -29,8 +29,7 @@ def first_eigenvariate(voxels: Floats, weights: Floats) -> Floats:
 
     References
     ----------
-    ``spm_regions.m`` of SPM12 (https://github.com/spm/spm12/blob/r7771/spm_regions.m);
-    Friston et al. 2006, doi:10.1016/j.neuroimage.2005.11.040.
+    ``spm_regions.m`` of SPM12, https://github.com/spm/spm12
     """
     # With n equal weights of 1 / n the factor is 1, and 1 / n comes back below.
     scaled = (voxels - voxels.mean(axis=0)) * np.sqrt(weights * len(weights))
