@@ -108,6 +108,17 @@ def parse_config(values: Mapping[str, Any], documents: Sequence[Document] = ()) 
         config = Config.model_validate(dict(values))
     except ValidationError as error:
         raise wrong(error, Config, values, documents) from error
+    needing = [
+        name
+        for name, preset in config.extract.cleanings.items()
+        if preset is not None and preset.signal == "eigenvariate"
+    ]
+    if needing and not config.pack.store:
+        raise UsageError(
+            f"extract.strategies: {needing[0]} takes an eigenvariate, which needs the voxels",
+            file=locate(("pack", "store"), values, documents),
+            hint="set pack.store: true, or leave that strategy out",
+        )
     # Two names that differ in case only are one folder on some file systems.
     ids = [dataset.id.lower() for dataset in config.datasets]
     for number, name in enumerate(ids):

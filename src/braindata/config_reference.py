@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -41,7 +43,9 @@ def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
         default = "" if inner is not None else _shown(field.get_default())
         rows.append((f"`{prefix}{name}`", default, field.description or ""))
         if inner is not None:
-            rows += _rows(inner, f"{prefix}{name}.")
+            # Under a mapping stands a name that the user chooses.
+            own = "NAME." if get_origin(field.annotation) is Mapping else ""
+            rows += _rows(inner, f"{prefix}{name}.{own}")
     return rows
 
 

@@ -31,7 +31,8 @@ class Outcome:
     state : {"done", "excluded", "quarantined"}
         Excluded by a rule that was applied on purpose, quarantined because its data are bad.
     reason, hint, file : str or None
-        Why, what to do about it, and which file is at fault. None when done.
+        Why, what to do about it, and which file is at fault. None when done; a reason beside
+        `done` says which part of the recording's results there is not.
     """
 
     state: State

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,18 @@ import pytest
 from nilearn.datasets import load_mni152_gm_template
 from numpy.typing import NDArray
 
-from braindata.bids.confounds import MOTION_24, TISSUES
+from braindata.bids.confounds import MOTION_6, MOTION_24, TISSUES
 from braindata.errors import BraindataError, DamageError
-from braindata.extract.clean import clean, simple_regressors
+from braindata.extract.clean import clean_series
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
+from braindata.extract.strategies import BUILT_IN
 from braindata.pack.store import Grid, write_store
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import SERIES
+from tests.unit import fmriprep_derivatives
 
 N_VOLUMES = 60
 TR = 2.5
@@ -69,7 +72,7 @@ def make_store(
     confounds: pd.DataFrame | None = None,
     space: str = GRID.space,
     broken_voxel: int | None = None,
-    attributes: dict[str, float] | None = None,
+    attributes: dict[str, Any] | None = None,
 ) -> tuple[tuple[RecordingKey, Path], NDArray[np.float32]]:
     """Write a store of every second voxel, and of all that lie in the region."""
     rng = np.random.default_rng(seed)
@@ -104,8 +107,7 @@ def test_means_equal_numpy(tmp_path: Path) -> None:
     none, simple = table.to_pylist()
     mean = samples[inside].astype(np.float64).mean(axis=0)
     assert none["values"] == mean.astype(np.float32).tolist()
-    confounds = make_confounds_of(0)
-    cleaned = clean(mean, simple_regressors(confounds))
+    cleaned, _, _ = clean_series(mean, make_confounds_of(0), {}, TR, BUILT_IN["simple"])
     assert simple["values"] == cleaned.astype(np.float32).tolist()
     for row, strategy, unit in ((none, "none", "a.u."), (simple, "simple", "z")):
         assert row["kept"] == [True] * N_VOLUMES
@@ -125,6 +127,7 @@ def test_means_equal_numpy(tmp_path: Path) -> None:
             "unit": unit,
             "coverage": 1.0,
             "n_voxels": int(inside.sum()),
+            "reason": None,
         }
 
 
@@ -165,6 +168,8 @@ def test_series_is_null_where_coverage_is_too_small(tmp_path: Path, min_coverage
         assert row["kept"] is None
         assert row["n_voxels"] == 0
         assert row["coverage"] < max(min_coverage, 0.01)
+        percent = round(100 * row["coverage"])
+        assert row["reason"].startswith(f"min_coverage: {percent} % of the region's voxels")
 
 
 def test_volumes_that_are_not_steady_are_null_in_the_cleaned_series(tmp_path: Path) -> None:
@@ -185,7 +190,6 @@ def test_bad_recordings_are_quarantined_and_the_others_go_on(tmp_path: Path) -> 
         "good": make_store(tmp_path, "good", 4)[0],
         "nan": make_store(tmp_path, "nan", 5, broken_voxel=inside)[0],
         "native": make_store(tmp_path, "native", 6, space="T1w")[0],
-        "bare": make_store(tmp_path, "bare", 7, confounds=pd.DataFrame(index=range(N_VOLUMES)))[0],
     }
     table, outcomes = extract_region(amygdala(), list(stores.values()), ExtractParameters())
     states = {name: outcome.state for name, outcome in outcomes.items()}
@@ -194,9 +198,98 @@ def test_bad_recordings_are_quarantined_and_the_others_go_on(tmp_path: Path) -> 
     reasons = {name: outcome.reason or "" for name, outcome in outcomes.items()}
     assert "NaN" in reasons["nan"]
     assert "T1w" in reasons["native"]
-    assert "trans_x" in reasons["bare"]
     for name in set(stores) - {"good"}:
         assert outcomes[name].file == str(stores[name][1])
+
+
+STRATEGIES: dict[str, Any] = {
+    "strategies": ("none", "simple", "scrubbing", "compcor", "ica_aroma", "band", "first", "slow"),
+    "presets": {
+        "band": {"strategy": ("wm_csf",), "high_pass": 0.01, "low_pass": 0.1, "standardize": "psc"},
+        "first": {"strategy": ("motion",), "motion": "basic", "signal": "eigenvariate"},
+        "slow": {"high_pass": 0.3, "standardize": "none"},
+        "unused": {"strategy": ()},
+    },
+    "min_time": 100,
+}
+
+
+def test_many_strategies_are_rows_side_by_side(tmp_path: Path) -> None:
+    confounds, metadata = fmriprep_derivatives.make_confounds(N_VOLUMES, 3, tr=TR, spoilt=(9,))
+    attributes = {"confounds_metadata": metadata}
+    store, samples = make_store(tmp_path, "a", 3, confounds=confounds, attributes=attributes)
+    parameters = ExtractParameters.model_validate(STRATEGIES)
+    table, outcomes = extract_region(amygdala(), [store], parameters)
+    rows = {row["strategy"]: row for row in table.to_pylist()}
+    assert list(rows) == sorted(STRATEGIES["strategies"])
+    assert outcomes["a"].state == "done"
+    voxels = samples[region_mask(amygdala())].astype(np.float64).T
+    for name in ("simple", "compcor", "band"):
+        preset = parameters.cleanings[name]
+        assert preset is not None
+        image = fmriprep_derivatives.write_derivatives(tmp_path, confounds, metadata)
+        regressors, mask = fmriprep_derivatives.nilearn_regressors(image, preset)
+        mean = voxels.mean(axis=1, keepdims=True)
+        expected = fmriprep_derivatives.nilearn_clean(mean, regressors, mask, preset, TR)[:, 0]
+        assert rows[name]["reason"] is None
+        np.testing.assert_allclose(rows[name]["values"], expected, atol=1e-6 * expected.std() * 8)
+    units = {name: rows[name]["unit"] for name in ("none", "first", "band", "slow", "scrubbing")}
+    assert units == {
+        "none": "a.u.", "first": "z", "band": "percent", "slow": "a.u.", "scrubbing": "z"
+    }  # fmt: skip
+    motion = confounds[list(MOTION_6)].to_numpy()
+    design = np.column_stack([np.ones(N_VOLUMES), np.arange(N_VOLUMES), motion])
+    residual = voxels - design @ np.linalg.lstsq(design, voxels, rcond=None)[0]
+    first = np.linalg.svd(residual, full_matrices=False)[0][:, 0]
+    first *= np.sign(first @ residual.mean(axis=1)) / first.std(ddof=1)
+    np.testing.assert_allclose(rows["first"]["values"], first, atol=1e-5)
+    # Volumes 0 to 8 make a long enough segment before the spoilt one.
+    assert np.flatnonzero(~np.array(rows["scrubbing"]["kept"])).tolist() == [9]
+    for name, why in (("ica_aroma", "desc-preproc"), ("slow", "high_pass is 0.3 Hz")):
+        assert rows[name]["values"] is None
+        assert why in rows[name]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "min_time", "reason"),
+    [
+        (range(10, 60), 60, "min_time: 25 s of 150 s are kept, fewer than 60"),
+        (range(1, 60), 0, "min_time: no volume is kept"),
+        (range(20, 60), 0, "20 volumes are too few to remove 35 regressors"),
+    ],
+)
+def test_a_strategy_that_scrubs_too_much_costs_no_other(
+    tmp_path: Path, spoilt: range, min_time: float, reason: str
+) -> None:
+    confounds, _ = fmriprep_derivatives.make_confounds(N_VOLUMES, 3, tr=TR, spoilt=spoilt)
+    store, _ = make_store(tmp_path, "a", 3, confounds=confounds)
+    parameters = ExtractParameters(strategies=("none", "scrubbing", "simple"), min_time=min_time)
+    table, outcomes = extract_region(amygdala(), [store], parameters)
+    rows = {row["strategy"]: row for row in table.to_pylist()}
+    assert outcomes["a"].state == "done"
+    assert rows["scrubbing"]["values"] is None
+    assert rows["scrubbing"]["reason"].startswith(reason)
+    assert sum(rows["scrubbing"]["kept"]) < N_VOLUMES
+    assert (outcomes["a"].reason or "").startswith(f"strategy scrubbing: {reason}")
+    for name in ("none", "simple"):
+        assert rows[name]["reason"] is None
+        assert None not in rows[name]["values"]
+
+
+def test_without_confounds_the_uncleaned_series_stays(tmp_path: Path) -> None:
+    bare, samples = make_store(tmp_path, "a", 7, confounds=pd.DataFrame(index=range(N_VOLUMES)))
+    parameters = ExtractParameters(strategies=("none", "simple", "scrubbing", "compcor"))
+    table, outcomes = extract_region(amygdala(), [bare], parameters)
+    rows = {row["strategy"]: row for row in table.to_pylist()}
+    assert outcomes["a"].state == "done"
+    mean = samples[region_mask(amygdala())].astype(np.float64).mean(axis=0)
+    assert rows["none"]["values"] == mean.astype(np.float32).tolist()
+    lacks = {"simple": "trans_x", "scrubbing": "csf_power2", "compcor": "CompCor"}
+    for name, lacking in lacks.items():
+        assert (rows[name]["values"], rows[name]["kept"]) == (None, None)
+        assert lacking in rows[name]["reason"]
+        assert rows[name]["coverage"] == 1
+        assert f"strategy {name}: {rows[name]['reason']}" in (outcomes["a"].reason or "")
 
 
 def test_order_of_recordings_does_not_matter(tmp_path: Path) -> None:

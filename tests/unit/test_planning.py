@@ -51,6 +51,21 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         plan.parameters("report")
 
 
+def test_only_listed_presets_and_their_content_change_the_job(plan: Plan, tmp_path: Path) -> None:
+    region = next(iter(plan.regions))
+
+    def parameters(strategies: list[str], **presets: dict[str, object]) -> str:
+        extract = plan.config.extract.model_validate({"strategies": strategies, "presets": presets})
+        plan.config = plan.config.model_copy(update={"extract": extract})
+        return plan.parameters("extract", region)
+
+    before = parameters(["none", "a"], a={"low_pass": 0.1})
+    assert parameters(["a", "none"], b={"strategy": []}, a={"low_pass": 0.1}) == before
+    assert parameters(["none", "a"], a={"low_pass": 0.1, "demean": True}) == before
+    assert parameters(["none", "a"], a={"low_pass": 0.2}) != before
+    assert parameters(["none", "a", "b"], a={"low_pass": 0.1}, b={"strategy": []}) != before
+
+
 def test_a_new_file_changes_the_state_of_the_source(plan: Plan, tmp_path: Path) -> None:
     before = plan.source_state("ds")
     (tmp_path / "bids" / "README").write_text("new")

@@ -17,6 +17,7 @@ from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT
 from braindata.extract.parameters import ExtractParameters
+from braindata.extract.strategies import Preset
 from braindata.fmri import anatomy, confounds, motion, native
 from braindata.fmri.parameters import NativeParameters
 from braindata.regions.definition import Region
@@ -132,6 +133,28 @@ def _dois(text: str) -> list[str]:
         ("curate", {"tasks": ("gamble",)}, "magnitude;", "and tasks other than gamble;"),
         ("extract", {"min_coverage": 0.25}, "fewer than 50 %", "fewer than 25 %"),
         ("extract", {"strategies": ("none",)}, "strategy simple of nilearn", "was not cleaned"),
+        ("extract", {"min_time": 90.0}, "less than 60 s", "less than 90 s"),
+        (
+            "extract",
+            {"strategies": ("none", "scrubbing")},
+            "strategy simple of",
+            "0.5 mm or a standardised DVARS above 1.5, or in segments of fewer than 5",
+        ),
+        (
+            "extract",
+            {"strategies": ("none", "compcor")},
+            "strategy simple of",
+            "all CompCor components",
+        ),
+        (
+            "extract",
+            {
+                "strategies": ("none", "own"),
+                "presets": {"own": Preset(strategy=("motion",), motion="power2", low_pass=0.1)},
+            },
+            "strategy simple of",
+            "kept frequencies below 0.1 Hz, of the confounds as well",
+        ),
         ("derive", {"hrf_model": "glover"}, "SPM's canonical", "Glover's"),
         ("derive", {"high_pass": 0.01}, "up to 0.008 Hz", "up to 0.01 Hz"),
         (

@@ -10,14 +10,35 @@ from numpy.typing import NDArray
 
 from braindata.errors import DataError
 
+MOTION_6 = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
+EXPANSIONS = ("_derivative1", "_power2", "_derivative1_power2")
 # Six parameters with derivatives and squares: Friston et al. 1996, doi:10.1002/mrm.1910350312.
-MOTION_24 = tuple(
-    f"{kind}_{axis}{suffix}"
-    for kind in ("trans", "rot")
-    for axis in "xyz"
-    for suffix in ("", "_derivative1", "_power2", "_derivative1_power2")
-)
+MOTION_24 = tuple(f"{name}{suffix}" for name in MOTION_6 for suffix in ("", *EXPANSIONS))
 TISSUES = ("csf", "white_matter")
+
+
+def expand(name: str, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return a signal, its derivative, and the squares of both, named as in fMRIPrep.
+
+    Parameters
+    ----------
+    name : str
+        The confound.
+    values : ndarray of float64, shape (n_volumes,)
+        Its values.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (n_volumes,)
+        The derivative is the difference to the volume before, NaN for the first volume.
+    """
+    derivative = np.concatenate([[np.nan], np.diff(values)])
+    return {
+        name: values,
+        f"{name}_derivative1": derivative,
+        f"{name}_power2": values**2,
+        f"{name}_derivative1_power2": derivative**2,
+    }
 
 
 def confound_values(

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from braindata.errors import DamageError, DataError
-from braindata.extract.clean import clean, simple_regressors, steady
 from braindata.extract.parameters import ExtractParameters
+from braindata.extract.recording import MIN_COVERAGE, RecordingCleaning
+from braindata.extract.regressors import PREPROCESSED
 from braindata.pack.store import Grid, Store, open_store
-from braindata.pack.sums import RegionMean, place, store_mean
+from braindata.pack.sums import RegionMean, Weights, place, store_mean
 from braindata.receipts import Outcome
 from braindata.regions.definition import Region
 from braindata.regions.resolve import ResolvedRegion, resolve
@@ -44,7 +46,8 @@ def extract_region(
     table : pyarrow.Table
         With the schema `SERIES`: a row for each recording and strategy, sorted by both.
     outcomes : dict of str to Outcome
-        By recording: done, or quarantined because its space or its confounds are unfit.
+        By recording: done, or quarantined because its space or its voxels are unfit. A strategy
+        that the recording does not allow is a row without values and with its reason.
 
     Raises
     ------
@@ -60,13 +63,21 @@ def extract_region(
         try:
             with open_store(path) as store:
                 on_grid = _resolve_once(region, store.grid, path, resolved)
-                mean = _mean(region, on_grid, store)
-                series = _recording_series(mean, store, parameters)
+                weights = place(on_grid.voxels, on_grid.weights, store.order)
+                mean = _mean(region, weights, store)
+                cleaning = RecordingCleaning(
+                    store.confounds,
+                    store.attributes.get("confounds_metadata", {}),
+                    store.tr,
+                    parameters,
+                    store.attributes.get("desc", PREPROCESSED),
+                )
+                series = _recording_series(mean, weights, store, cleaning, parameters.min_coverage)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
         else:
-            outcomes[key.recording] = Outcome("done")
+            outcomes[key.recording] = done_outcome(cleaning)
             who = {**vars(key), "region": region.name, "definition_hash": region.definition_hash}
             rows += [{**who, **one} for one in series]
     return pa.Table.from_pylist(rows, schema=SERIES), outcomes
@@ -88,10 +99,10 @@ def _resolve_once(
     return resolved[key]
 
 
-def _mean(region: Region, on_grid: ResolvedRegion, store: Store) -> RegionMean:
+def _mean(region: Region, weights: Weights, store: Store) -> RegionMean:
     """Return a region's mean: from its voxels, or as it was made when the image was open."""
     if store.has_samples:
-        mean = store_mean(store, place(on_grid.voxels, on_grid.weights, store.order))
+        mean = store_mean(store, weights)
     else:
         made = store.means()
         if region.key not in made:
@@ -109,36 +120,61 @@ def _mean(region: Region, on_grid: ResolvedRegion, store: Store) -> RegionMean:
     return mean
 
 
+def done_outcome(cleaning: RecordingCleaning) -> Outcome:
+    """Return that a recording is done, but for the strategies that it does not allow.
+
+    Parameters
+    ----------
+    cleaning : RecordingCleaning
+        The strategies of the recording.
+    """
+    if not cleaning.unfit:
+        return Outcome("done")
+    return Outcome(
+        "done",
+        "; ".join(f"strategy {name}: {reason}" for name, reason in cleaning.unfit.items()),
+        "the other strategies are there; see `reason` in the table `series`",
+    )
+
+
 def _recording_series(
-    mean: RegionMean, store: Store, parameters: ExtractParameters
+    mean: RegionMean,
+    weights: Weights,
+    store: Store,
+    cleaning: RecordingCleaning,
+    min_coverage: float,
 ) -> list[Mapping[str, Any]]:
-    usable = mean.n_voxels > 0 and mean.coverage >= parameters.min_coverage
-    facts = {
-        "start": float(store.attributes.get("start_time", 0.0)),
-        "sampling_frequency": 1 / store.tr,
-        "coverage": mean.coverage,
-        "n_voxels": mean.n_voxels if usable else 0,
-    }
-    units = {"none": "a.u.", "simple": "z"}
-    if not usable:
-        return [
-            {"strategy": strategy, "values": None, "kept": None, "unit": units[strategy], **facts}
-            for strategy in sorted(parameters.strategies)
-        ]
-    kept = steady(store.confounds)
-    series: list[Mapping[str, Any]] = []
-    for strategy in sorted(parameters.strategies):
-        values = mean.values
-        if strategy == "simple":
-            values = clean(mean.values, simple_regressors(store.confounds))
-        series.append(
-            {
-                "strategy": strategy,
-                # Cleaning has no value for a volume that is not kept; the uncleaned mean has one.
-                "values": [None if math.isnan(value) else value for value in values.tolist()],
-                "kept": kept.tolist(),
-                "unit": units[strategy],
-                **facts,
-            }
+    usable = mean.n_voxels > 0 and mean.coverage >= min_coverage
+    if usable and cleaning.needs_voxels:
+        covered = store.has_data[weights.positions]
+        voxels = store.read_voxels(weights.positions[covered]).astype(np.float64)
+        shares = weights.weights[covered]
+        cleaned = cleaning.clean(mean.values, voxels.T, shares / shares.sum())
+    elif usable:
+        cleaned = cleaning.clean(mean.values)
+    else:
+        cleaned = cleaning.missing(
+            f"{MIN_COVERAGE}: {100 * mean.coverage:.0f} % of the region's voxels hold data, "
+            f"fewer than {100 * min_coverage:g} %"
         )
-    return series
+    return [
+        {
+            "strategy": strategy,
+            "values": _nullable(one.values),
+            "kept": None if one.kept is None else one.kept.tolist(),
+            "start": float(store.attributes.get("start_time", 0.0)),
+            "sampling_frequency": 1 / store.tr,
+            "unit": one.unit,
+            "coverage": mean.coverage,
+            "n_voxels": mean.n_voxels if usable else 0,
+            "reason": one.reason,
+        }
+        for strategy, one in cleaned.items()
+    ]
+
+
+def _nullable(values: NDArray[np.float64] | None) -> list[float | None] | None:
+    """Return values as a table has them: null for a volume that a strategy does not keep."""
+    if values is None:
+        return None
+    return [None if math.isnan(value) else value for value in values.tolist()]

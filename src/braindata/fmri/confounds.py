@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from braindata.bids.confounds import MOTION_6, expand
 from braindata.errors import DataError
 from braindata.fmri.images import FloatArray
 
-MOTION_COLUMNS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 SIGNAL_COLUMNS = ("global_signal", "csf", "white_matter")
 # Radius of the sphere on which rotations become mm (Power et al. 2012).
 HEAD_RADIUS_MM = 50.0
@@ -133,17 +133,6 @@ def cosine_basis(n_volumes: int, tr: float, period: float, skip: int = 0) -> Flo
     return basis
 
 
-def expand(name: str, values: FloatArray) -> dict[str, FloatArray]:
-    """Return a signal, its derivative, and the squares of both, named as in fMRIPrep."""
-    derivative = np.concatenate([[np.nan], np.diff(values)])
-    return {
-        name: values,
-        f"{name}_derivative1": derivative,
-        f"{name}_power2": values**2,
-        f"{name}_derivative1_power2": derivative**2,
-    }
-
-
 def confounds_table(
     parameters: FloatArray,
     signals: dict[str, FloatArray],
@@ -186,7 +175,7 @@ def confounds_table(
     cosines = cosine_basis(len(parameters), tr, period, non_steady)
     columns |= {f"cosine{k:02d}": cosines[:, k] for k in range(cosines.shape[1])}
     columns |= _spikes("non_steady_state_outlier", np.arange(non_steady), len(parameters))
-    for k, name in enumerate(MOTION_COLUMNS):
+    for k, name in enumerate(MOTION_6):
         columns |= expand(name, parameters[:, k])
     # NaN compares as not greater: the first volume is no outlier.
     outliers = (displacement > rule.framewise_displacement) | (both_dvars[1] > rule.std_dvars)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from braindata.bids.confound_names import current_confounds, current_metadata
 from braindata.errors import DamageError
 from braindata.pack.mask import store_mask
 from braindata.pack.order import VoxelOrder, voxel_order
@@ -53,6 +54,8 @@ def pack_recording(
     ------
     DamageError
         When an image or table cannot be read, or they differ in length.
+    DataError
+        When two columns of the confounds mean the same, or one is not numeric.
     """
     volumes = open_volumes(bold)
     table, metadata = _read_confounds(confounds, volumes.n_volumes)
@@ -135,10 +138,7 @@ def _read_confounds(path: Path, n_volumes: int) -> tuple[pd.DataFrame, dict[str,
         raise DamageError(
             f"{len(table)} rows of confounds for {n_volumes} volumes", file=path, hint=HINT
         )
-    # What describes a component: which mask it is from, and whether it was kept.
-    kept = {
-        name: entry
-        for name, entry in metadata.items()
-        if name in table.columns and isinstance(entry, dict)
-    }
-    return table, kept
+    # What names mean today; the JSON says which mask a component is from, and whether it was kept.
+    described = current_metadata(table, metadata)
+    current = current_confounds(table)
+    return current, {name: described[name] for name in current.columns if name in described}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from braindata.extract.clean import steady
+from braindata.extract.regressors import steady
 from braindata.fmri.images import Image as Volume
 from braindata.fmri.template import Template, load_template, ventricles, white_matter_core
 from braindata.pack.store import CHUNK_VOXELS, Store

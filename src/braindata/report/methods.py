@@ -22,6 +22,7 @@ from braindata.regions.definition import Level, Region
 from braindata.regions.kinds.shapes import Shapes
 from braindata.regions.kinds.spheres import Spheres
 from braindata.report.literature import WORKS, Bibliography, Entry, find_dois, parse_reference
+from braindata.report.methods_cleaning import describe_cleaning
 
 Cite = Callable[..., str]
 
@@ -174,6 +175,7 @@ def methods(facts: MethodsFacts) -> MethodsText:
         thresholds=_thresholds(facts.regions),
         sources=_cited_sources(sources, library, cite),
         levels=_levels(facts.regions, of_regions, library, cite),
+        cleaning=None if facts.extract is None else describe_cleaning(facts.extract, cite),
         hrf=None if facts.derive is None else _hrf(facts.derive, cite),
         nuisance=None if facts.derive is None else _nuisance(facts.derive),
         version=" and ".join(facts.versions.get("braindata", ())),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from braindata.errors import DamageError
+from braindata.errors import DamageError, DataError
 from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
 from braindata.pack.parameters import PackParameters
@@ -53,20 +53,24 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
             files = [layout.output / path for path in preprocessed.notes["files"][name]]
             bold, confounds = _one(files, BOLD), _one(files, CONFOUNDS)
             target = layout.store(dataset, name)
-            pack_recording(
-                bold,
-                confounds,
-                target,
-                space=preprocessed.notes["space"],
-                tr=trs[name],
-                attributes={
-                    "dataset": dataset,
-                    "recording": name,
-                    # Of which image these are the voxels.
-                    "source": preprocessed.outputs[bold.relative_to(layout.output).as_posix()],
-                },
-                regions=regions,
-            )
+            try:
+                pack_recording(
+                    bold,
+                    confounds,
+                    target,
+                    space=preprocessed.notes["space"],
+                    tr=trs[name],
+                    attributes={
+                        "dataset": dataset,
+                        "recording": name,
+                        # Of which image these are the voxels.
+                        "source": preprocessed.outputs[bold.relative_to(layout.output).as_posix()],
+                    },
+                    regions=regions,
+                )
+            except DataError as error:
+                result.recordings[name] = Outcome.quarantine(error)
+                continue
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
         return result

@@ -10,7 +10,7 @@ from braindata.receipts import Outcome, Receipt
 
 @dataclass(frozen=True)
 class Fault:
-    """That a recording was not done in some of a stage's jobs.
+    """That a recording was not done, or not wholly, in some of a stage's jobs.
 
     Attributes
     ----------
@@ -30,8 +30,8 @@ class Fault:
 
     @property
     def in_part(self) -> bool:
-        """Whether the rest of the recording is used: its series without trials, other regions."""
-        return self.stage == "derive" or self.n_faulty < self.n_jobs
+        """Whether the rest is used: series without trials, other regions, other strategies."""
+        return self.outcome.state == "done" or self.stage == "derive" or self.n_faulty < self.n_jobs
 
     @property
     def status(self) -> str:
@@ -54,14 +54,24 @@ def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault
     stages : mapping of str to sequence of Receipt
         The receipts of each stage that concern the recording, stages in the order of the chain.
     """
-    for stage, receipts in stages.items():
-        faulty = [
-            receipt
-            for receipt in receipts
-            if recording in receipt.recordings and receipt.recordings[recording].state != "done"
-        ]
-        if faulty:
-            first = faulty[0]
-            outcome = first.recordings[recording]
-            return Fault(stage, first.job, outcome, len(faulty), len(receipts))
+    # What is done in part counts only where nothing worse is to be told.
+    for is_faulty in (_is_left_out, _is_done_in_part):
+        for stage, receipts in stages.items():
+            faulty = [
+                receipt
+                for receipt in receipts
+                if recording in receipt.recordings and is_faulty(receipt.recordings[recording])
+            ]
+            if faulty:
+                first = faulty[0]
+                outcome = first.recordings[recording]
+                return Fault(stage, first.job, outcome, len(faulty), len(receipts))
     return None
+
+
+def _is_left_out(outcome: Outcome) -> bool:
+    return outcome.state != "done"
+
+
+def _is_done_in_part(outcome: Outcome) -> bool:
+    return outcome.state == "done" and outcome.reason is not None

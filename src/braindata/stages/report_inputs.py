@@ -110,7 +110,7 @@ def _faults(
     found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
     for dataset, stage, job, receipt in jobs:
         for name, outcome in receipt.recordings.items():
-            if outcome.state != "done":
+            if outcome.state != "done" or outcome.reason is not None:
                 found.setdefault((dataset, stage, name), (job, outcome.file))
     return found
 

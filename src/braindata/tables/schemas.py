@@ -125,11 +125,16 @@ SERIES = pa.schema(
     [
         *_WHO,
         *_REGION,
-        _text("strategy", "Cleaning: `none` (the uncleaned mean) or a confound strategy."),
+        _text(
+            "strategy",
+            "Cleaning: `none` (the uncleaned mean), a strategy of nilearn or a preset of the "
+            "configuration.",
+        ),
         _column(
             "values",
             pa.list_(pa.field("element", pa.float32())),
-            "One value per volume, in `unit`; null throughout where coverage is too small.",
+            "One value per volume, in `unit`; null throughout where there is a `reason`, and for "
+            "volumes that a cleaning strategy does not keep.",
         ),
         _column(
             "kept",
@@ -138,9 +143,18 @@ SERIES = pa.schema(
         ),
         _number("start", "Time of the first value from the start of the recording.", "s"),
         _number("sampling_frequency", "Values per second.", "Hz"),
-        _text("unit", "`a.u.` (image intensity) or `z` (standard deviations)."),
+        _text(
+            "unit",
+            "`a.u.` (image intensity), `z` (standard deviations) or `percent` (of the region's "
+            "mean).",
+        ),
         _number("coverage", "Share of the region's voxels that hold data in this recording.", "1"),
         _count("n_voxels", "Voxels that were averaged."),
+        _text(
+            "reason",
+            "Why there are no values: `min_coverage: …`, `min_time: …` (too little is left by "
+            "scrubbing), or what the strategy lacks in this recording.",
+        ),
     ]
 )
 
