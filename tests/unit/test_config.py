@@ -292,3 +292,16 @@ def test_faults_of_regions_are_named_with_their_lines(tmp_path: Path, repository
     twice = [n for n, line in enumerate(lines, 1) if "name: ventral_striatum" in line]
     assert error.file == f"{file}, line {twice[1]}"
     assert f"first in {file}, line {twice[0]}" in error.problem
+
+
+def test_an_eigenvariate_without_a_store_is_refused(tmp_path: Path) -> None:
+    values = {
+        "datasets": [{"id": "ds", "source": "bids"}],
+        "pack": {"store": False},
+        "extract": {
+            "strategies": ["none", "first"],
+            "presets": {"first": {"strategy": ["motion"], "signal": "eigenvariate"}},
+        },
+    }
+    with pytest.raises(UsageError, match=r"extract.strategies: first takes an eigenvariate"):
+        parse_config(values)

@@ -8,6 +8,7 @@ data count as 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def place(voxels: NDArray[np.int64], weights: NDArray[np.float64], order: VoxelO
     positions = order.positions(voxels)
     stored = np.flatnonzero(positions >= 0)
     stored = stored[np.argsort(positions[stored])]
-    return Weights(positions[stored], weights[stored], len(voxels), float(weights.sum()))
+    return Weights(positions[stored], weights[stored], len(voxels), math.fsum(weights))
 
 
 def store_mean(store: Store, region: Weights) -> RegionMean:
@@ -230,6 +231,7 @@ def _mean(
     slope: float,
     intercept: float,
 ) -> RegionMean:
-    covered = float(region.weights[has_data].sum())
+    # Exact, whatever the order: all of a region is a coverage of 1.
+    covered = math.fsum(region.weights[has_data])
     values = sums / covered * slope + intercept if covered else np.full(len(sums), np.nan)
     return RegionMean(values, covered / region.total, int(has_data.sum()))
