@@ -8,55 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
-import yaml
 from nilearn.glm.contrasts import compute_contrast
 from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 
-import braindata
 from braindata.tables.reading import Tables
 
 FIGURES = Path(__file__).with_name("localizer.json")
 # Allowed difference of each figure: a hundredth of what matters, and far more than another CPU
 # makes. Means are relative, the others absolute.
 TOLERANCE = {"n_voxels": 0, "mean": 0.002, "tsnr": 0.5, "t": 0.25, "estimate": 0.01}
-
-
-@pytest.fixture(scope="module")
-def tables(shared_data: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    folder = tmp_path_factory.mktemp("localizer")
-    config = {
-        "output": "results",
-        "datasets": [
-            {
-                "id": "localizer",
-                "source": str(shared_data / "fmri-localizer"),
-                "modalities": ["fmri"],
-            }
-        ],
-        "regions": str(repository / "config/regions/spheres"),
-    }
-    (folder / "localizer.yaml").write_text(yaml.safe_dump(config))
-    command = [str(Path(sys.executable).with_name("snakemake")), "-s", repository / "Snakefile"]
-    subprocess.run(
-        [*command, "--cores", "2", "--configfile", "localizer.yaml"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return braindata.open_tables(folder / "results")
-
-
-@pytest.fixture(scope="module")
-def events(shared_data: Path) -> pd.DataFrame:
-    (path,) = (shared_data / "fmri-localizer").rglob("*_events.tsv")
-    return pd.read_csv(path, sep="\t")
 
 
 def t_value(series: list[float], events: pd.DataFrame, tr: float, delay: float = 0.0) -> float:
