@@ -17,7 +17,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test lint unit bench bench-extract setup clean
+.PHONY: demo test lint unit bench bench-extract bench-region setup clean
 
 setup: $(READY)
 
@@ -50,7 +50,11 @@ unit: $(READY)
 bench-extract: $(READY)
 	$(BIN)/python -m tests.bench.extract
 
-bench: $(READY) bench-extract
+bench-region: $(READY)
+	$(BIN)/python -m tests.bench.new_region --recordings 200
+
+bench: $(READY) bench-extract bench-region
+	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20
 
