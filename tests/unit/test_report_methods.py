@@ -12,7 +12,7 @@ import pytest
 from pybtex.database import BibliographyData, parse_string
 
 from braindata.bids.confounds import MOTION_24
-from braindata.config import load_regions
+from braindata.config_regions import load_regions
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT

@@ -1,11 +1,51 @@
-"""The grey matter of the template, on the grid that a region is resolved on."""
+"""The template, on the grid that a region is resolved on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from braindata.regions.spaces import NATIVE
+
+
+@dataclass(frozen=True)
+class TemplateGrid:
+    """The template's own grid.
+
+    Attributes
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel indices to mm.
+    shape : tuple of int
+        Number of voxels along x, y and z.
+    grey_matter : ndarray of float32, shape `shape`
+        Grey-matter probability.
+    brain : ndarray of bool, shape `shape`
+        The brain's mask.
+    space : str
+        The template, as BIDS names it.
+    """
+
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+    grey_matter: NDArray[np.float32]
+    brain: NDArray[np.bool_]
+    space: str = NATIVE
+
+
+@lru_cache(maxsize=1)
+def template_grid(resolution: int) -> TemplateGrid:
+    """Return the grid of native output, at `resolution` mm."""
+    from nilearn.datasets import load_mni152_brain_mask
+
+    mask = load_mni152_brain_mask(resolution=resolution)
+    affine = np.array(mask.affine, np.float64)
+    brain: NDArray[np.bool_] = np.asarray(mask.dataobj) > 0.5
+    nx, ny, nz = brain.shape
+    return TemplateGrid(affine, (nx, ny, nz), grey_matter(affine, (nx, ny, nz)), brain)
 
 
 def grey_matter(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float32]:

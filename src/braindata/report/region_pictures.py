@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from braindata.fmri.template import load_template
 from braindata.regions.definition import Region
-from braindata.regions.resolve import resolve
+from braindata.regions.files import Placing
+from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 from braindata.report.outlines import Line, area, contours, path_data, simplified
 from braindata.report.planes import (
@@ -54,7 +55,11 @@ _STYLE = (
 
 
 def region_pictures(
-    region: Region, affine: NDArray[np.float64], shape: tuple[int, int, int]
+    region: Region,
+    affine: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    space: str | None = None,
+    placing: Placing | None = None,
 ) -> dict[str, bytes]:
     """Draw a region as it is resolved on a grid.
 
@@ -66,6 +71,10 @@ def region_pictures(
         Voxel indices to mm in an MNI152 space.
     shape : tuple of int
         Number of voxels along x, y and z.
+    space : str, optional
+        Space of the grid; without it, the region's own.
+    placing : Placing, optional
+        Where the region's files lie, and how it gets into that space.
 
     Returns
     -------
@@ -76,11 +85,10 @@ def region_pictures(
     Raises
     ------
     BraindataError
-        When the region has no voxel on the grid.
+        When the region has no voxel on the grid, or one of its files is not there.
     """
-    resolved = resolve(region, affine, shape, grey_matter(affine, shape))
-    mask = np.zeros(shape, np.float32)
-    mask.ravel()[resolved.voxels] = 1
+    resolved = resolve(region, affine, shape, grey_matter(affine, shape), space, placing)
+    mask = mask_of(resolved, shape)
     center = cut(mask, affine)
     description = (
         f"{resolved.n_voxels} voxels, {resolved.volume / 1000:.1f} cm³. The slices cut it at "
@@ -93,13 +101,20 @@ def region_pictures(
     }
 
 
+def mask_of(resolved: ResolvedRegion, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return a resolved region as a map: its weights, the largest being 1."""
+    mask = np.zeros(shape, np.float32)
+    mask.ravel()[resolved.voxels] = resolved.weights / resolved.weights.max()
+    return mask
+
+
 def cut(mask: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return where to cut a region, in mm.
 
     Parameters
     ----------
     mask : ndarray of float32, shape (nx, ny, nz)
-        1 in the region, else 0; not empty.
+        0 outside the region; not empty.
     affine : ndarray, shape (4, 4)
         Voxel indices to mm.
 
@@ -109,7 +124,7 @@ def cut(mask: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[float, 
         Centre of the voxel nearest to the centre of mass of the largest connected part; of parts
         of one size, the first in the order of the grid.
     """
-    parts, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, 3))
+    parts, _ = ndimage.label(mask > 0, ndimage.generate_binary_structure(3, 3))
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     places = np.argwhere(parts == largest) @ affine[:3, :3].T + affine[:3, 3]
     distance = ((places - places.mean(axis=0)) ** 2).sum(axis=1)

@@ -6,8 +6,8 @@ STEP_VERSION = {
     "curate": 2,
     "preprocess": 1,
     "pack": 1,
-    "extract": 1,
+    "extract": 2,
     "derive": 1,
     "publish": 1,
-    "report": 2,
+    "report": 3,
 }
