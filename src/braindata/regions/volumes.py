@@ -72,10 +72,13 @@ class Volume:
         placed = self.affine[:3, :3] @ corners + self.affine[:3, 3:]
         return placed.min(axis=1), placed.max(axis=1)
 
-    def center_of_mass(self, weights: NDArray[np.float64]) -> tuple[float, float, float]:
-        """Return the mean position in mm of the voxels, by their weights."""
+    def center_of_mass(self, map_index: int) -> tuple[float, float, float] | None:
+        """Return the mean position in mm of a map of a 4D image, by its values above 0."""
+        weights = np.clip(self.data[..., map_index], 0, None)
+        if not weights.any():
+            return None
         places = np.argwhere(weights) @ self.affine[:3, :3].T + self.affine[:3, 3]
-        x, y, z = np.average(places, axis=0, weights=weights[weights != 0]).tolist()
+        x, y, z = np.average(places, axis=0, weights=weights[weights > 0]).tolist()
         return x, y, z
 
 

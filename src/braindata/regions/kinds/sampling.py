@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from braindata.errors import BraindataError, UsageError
 from braindata.regions.files import RegionFiles
@@ -126,17 +127,16 @@ def parcel_centers(atlas: Atlas, files: RegionFiles) -> dict[str, tuple[float, f
         When a parcel is not in the image.
     """
     volume = _volume(atlas, files)
-    centers = {}
-    for name, number in parcel_maps(atlas, files).items():
-        own = volume.data == number if volume.data.ndim == 3 else volume.data[..., number]
-        if not own.any():
-            raise UsageError(
-                f"no voxel of the image belongs to the parcel {name}",
-                file=files.path(atlas.hash_of_image),
-                hint="is it the label table of this image?",
-            )
-        centers[name] = volume.center_of_mass(own.astype(np.float64))
-    return centers
+    maps = parcel_maps(atlas, files)
+    if volume.data.ndim == 4:
+        centers = {name: volume.center_of_mass(number) for name, number in maps.items()}
+        _refuse_absent([name for name, center in centers.items() if center is None])
+        return {name: center for name, center in centers.items() if center is not None}
+    _require_labels(volume, maps)
+    # One pass over the image, however many parcels there are.
+    found = ndimage.center_of_mass(volume.data > 0, volume.data, list(maps.values()))
+    places = np.array(found) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    return {name: (x, y, z) for name, (x, y, z) in zip(maps, places.tolist(), strict=True)}
 
 
 def _volume(definition: ImageKind, files: RegionFiles) -> Volume:
@@ -145,20 +145,28 @@ def _volume(definition: ImageKind, files: RegionFiles) -> Volume:
 
 
 def _labels(volume: Volume, numbers: dict[str, int], points: Points) -> Weighted:
+    _require_labels(volume, numbers)
     wanted = list(numbers.values())
-    inside = np.isin(volume.data, wanted)
-    absent = [name for name, number in numbers.items() if not (volume.data == number).any()]
+    voxels, positions = points.within(*volume.box(np.isin(volume.data, wanted)))
+    values = volume.sample(positions, order=0)
+    there = set(np.unique(values).tolist())
+    for name, number in numbers.items():
+        _require(int(number in there), name)
+    kept = voxels[np.isin(values, wanted)]
+    return kept, np.ones(len(kept))
+
+
+def _require_labels(volume: Volume, numbers: dict[str, int]) -> None:
+    there = set(np.unique(volume.data).tolist())
+    _refuse_absent([name for name, number in numbers.items() if number not in there])
+
+
+def _refuse_absent(absent: list[str]) -> None:
     if absent:
         raise UsageError(
             f"no voxel of the image belongs to the parcel {', '.join(absent)}",
             hint="is it the label table of this image?",
         )
-    voxels, positions = points.within(*volume.box(inside))
-    values = volume.sample(positions, order=0)
-    for name, number in numbers.items():
-        _require(int((values == number).sum()), name)
-    kept = voxels[np.isin(values, wanted)]
-    return kept, np.ones(len(kept))
 
 
 def _nearest(volume: Volume, inside: NDArray[np.bool_], points: Points) -> Weighted:
