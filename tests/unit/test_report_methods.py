@@ -106,6 +106,26 @@ def test_every_reference_of_the_regions_is_kept_as_it_stands(
     assert named <= {entry.fields.get("doi") for entry in entries}
 
 
+def test_regions_of_images_are_described(facts: MethodsFacts) -> None:
+    image = {"file": "a.nii.gz", "sha256": "0" * 64, "source": "doi:10.1093/cercor/bhx179, theirs"}
+    atlas = {"kind": "atlas", "labels": "a.tsv", "parcels": ["a"], "indices": [1], **image}
+    shared = {"level": "valuation", "processes": ["p"], "references": ["r"], "space": "MNI152Lin"}
+    regions = [
+        Region.model_validate({"name": "a", **shared, "definition": atlas}),
+        Region.model_validate(
+            {"name": "b", **shared, "definition": {"kind": "mask", "weights": True, **image}}
+        ),
+    ]
+    made = replace(facts, regions=tuple(regions), placements={"a": "accepted", "b": "transformed"})
+    text = methods(made).markdown
+    assert "2 regions were defined in MNI152 space: 1 region of parcels of an atlas and 1" in text
+    assert "interpolated linearly, labels by nearest voxel" in text
+    assert "defined in MNI152Lin were carried to MNI152NLin2009aSym by a spatial" in text
+    assert "defined in MNI152Lin were used in MNI152NLin2009aSym as they are" in text
+    assert "Coordinates and images are from [@" in text
+    assert "defined by coordinates in MNI152 space" in methods(facts).markdown
+
+
 def _dois(text: str) -> list[str]:
     return [doi.rstrip(",)") for doi in re.findall(r"doi:(\S+)", text)]
 
