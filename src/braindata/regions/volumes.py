@@ -176,9 +176,14 @@ def read_bytes(path: Path, sha256: str) -> bytes:
             f"the region file cannot be read ({error.strerror})", file=path
         ) from error
     if hashlib.sha256(contents).hexdigest() != sha256:
-        raise DamageError(
-            "the region file's contents are not what they were: altered, or cut off",
-            file=path,
-            hint="delete it and run again: it is copied or fetched anew",
-        )
+        raise damaged(path)
     return contents
+
+
+def damaged(path: Path) -> DamageError:
+    """Return the error that a file's contents are not those of its hash."""
+    return DamageError(
+        "the region file's contents are not what they were: altered, or cut off",
+        file=path,
+        hint="delete it and run again: it is copied or fetched anew",
+    )

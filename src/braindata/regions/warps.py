@@ -7,10 +7,10 @@ resamples images of A onto a grid in B: it maps points of B to points of A.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from braindata.errors import UsageError
-from braindata.regions.volumes import open_nifti, read_bytes
+from braindata.files import sha256_file
+from braindata.regions.volumes import damaged, open_nifti
 
 FloatArray = NDArray[np.float64]
 Warp = Callable[[FloatArray], FloatArray]
@@ -76,14 +77,16 @@ def _read_field(path: Path, sha256: str) -> Warp:
             hint="ITK's have the shape x × y × z × 1 × 3 and the intent of vectors (1007)",
         )
     affine = np.diag([*_FLIP, 1.0]) @ np.array(image.affine, np.float64)
-    vectors = np.asarray(image.dataobj, np.float64)[..., 0, :]
+    vectors = np.asarray(image.dataobj, np.float32)[..., 0, :]
     return _displacement(vectors, affine, path)
 
 
 def _read_h5(path: Path, sha256: str) -> list[Warp]:
-    contents = read_bytes(path, sha256)
+    # These are large: hashed on disk, and fields are kept in single precision.
+    if sha256_file(path) != sha256:
+        raise damaged(path)
     try:
-        with h5py.File(io.BytesIO(contents), "r") as file:
+        with h5py.File(path, "r") as file:
             group = file[_GROUP]
             steps = []
             for number in sorted(group, key=int):
@@ -101,12 +104,12 @@ def _read_h5(path: Path, sha256: str) -> list[Warp]:
     return steps[::-1]
 
 
-def _numbers(group: h5py.Group, *names: str) -> FloatArray:
+def _numbers(group: h5py.Group, *names: str) -> NDArray[Any]:
     name = next((name for name in names if name in group), None)
-    return np.array([]) if name is None else np.asarray(group[name][()], np.float64).ravel()
+    return np.array([]) if name is None else np.asarray(group[name][()]).ravel()
 
 
-def _step(kind: str, fixed: FloatArray, own: FloatArray, path: Path) -> Warp:
+def _step(kind: str, fixed: NDArray[Any], own: NDArray[Any], path: Path) -> Warp:
     name = kind.partition("_")[0]
     if name == "IdentityTransform":
         return lambda points: points
@@ -122,7 +125,7 @@ def _step(kind: str, fixed: FloatArray, own: FloatArray, path: Path) -> Warp:
         affine[:3, :3] = fixed[9:18].reshape(3, 3) * fixed[6:9]
         affine[:3, 3] = fixed[3:6]
         # x runs fastest, and the three components lie together.
-        vectors = own.reshape(*size[::-1], 3).transpose(2, 1, 0, 3)
+        vectors = own.astype(np.float32).reshape(*size[::-1], 3).transpose(2, 1, 0, 3)
         return _displacement(vectors, affine, path)
     raise UsageError(
         f"it holds a {name}, which is not known here",
@@ -132,7 +135,7 @@ def _step(kind: str, fixed: FloatArray, own: FloatArray, path: Path) -> Warp:
     )
 
 
-def _displacement(vectors: FloatArray, affine: FloatArray, path: Path) -> Warp:
+def _displacement(vectors: NDArray[np.float32], affine: FloatArray, path: Path) -> Warp:
     """Return what adds the vectors of a field (LPS), interpolated linearly, to points (LPS)."""
     if abs(np.linalg.det(affine[:3, :3])) < 1e-9 or not np.isfinite(vectors).all():
         raise UsageError("the displacement field holds NaN, or its affine is no grid", file=path)
@@ -144,7 +147,12 @@ def _displacement(vectors: FloatArray, affine: FloatArray, path: Path) -> Warp:
         moved = np.stack(
             [
                 ndimage.map_coordinates(
-                    vectors[..., axis], indices, order=1, mode="nearest", prefilter=False
+                    vectors[..., axis],
+                    indices,
+                    np.float64,
+                    order=1,
+                    mode="nearest",
+                    prefilter=False,
                 )
                 for axis in range(3)
             ],
