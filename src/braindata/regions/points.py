@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braindata.regions.files import Placing
-from braindata.regions.spaces import Placement, Transform
+from braindata.regions.spaces import Placement
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,8 @@ class Points:
             indices = self._indices_near(low, high)
             voxels = np.ravel_multi_index(tuple(indices.T), self.shape).astype(np.int64)
             return voxels, indices @ self.affine[:3, :3].T + self.affine[:3, 3]
-        mapped = _mapped(
-            self.affine.tobytes(), self.shape, transform, _Source(self.placing, transform)
-        )
+        path = self.placing.files.path(transform.sha256)
+        mapped = _mapped(self.affine.tobytes(), self.shape, path, transform.sha256)
         voxels = np.flatnonzero(((mapped >= low) & (mapped <= high)).all(axis=1))
         return voxels, mapped[voxels]
 
@@ -101,30 +101,16 @@ class Points:
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Carries files past the cache, which goes by the transform's contents."""
-
-    placing: Placing
-    transform: Transform
-
-    def __hash__(self) -> int:
-        return hash(self.transform.sha256)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Source) and other.transform == self.transform
-
-
 @lru_cache(maxsize=1)
 def _mapped(
-    affine: bytes, shape: tuple[int, int, int], transform: Transform, source: _Source
+    affine: bytes, shape: tuple[int, int, int], path: Path, sha256: str
 ) -> NDArray[np.float64]:
+    """Return where a transform takes the voxel centres of a grid, shape (n_voxels, 3) in mm."""
     # Kept, as a job resolves many regions on one grid.
     from braindata.regions.warps import read_warp
 
-    warp = read_warp(source.placing.files.path(transform.sha256), transform.sha256)
     matrix = np.frombuffer(affine, np.float64).reshape(4, 4)
     indices = np.indices(shape).reshape(3, -1).T
-    mapped = warp(indices @ matrix[:3, :3].T + matrix[:3, 3])
+    mapped = read_warp(path, sha256)(indices @ matrix[:3, :3].T + matrix[:3, 3])
     mapped.setflags(write=False)
     return mapped

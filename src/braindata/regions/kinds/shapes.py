@@ -97,6 +97,8 @@ class Shapes(Kind):
     def evaluate(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the voxels whose centre lies in one of the shapes (see `Kind.evaluate`)."""
         # Definitions are read whenever a run is planned, which needs no numerical library.
+        import numpy as np
+
         from braindata.regions.kinds.rasterise import union_of_voxels
 
         voxels = union_of_voxels(self.shapes(), points)
@@ -108,7 +110,7 @@ class Shapes(Kind):
                 hint="check its coordinates, lower grey_matter_threshold, or set "
                 "grey_matter: false",
             )
-        return voxels, (voxels >= 0).astype(float)
+        return voxels, np.ones(len(voxels))
 
 
 def _format_mm(center: tuple[float, float, float]) -> str:
