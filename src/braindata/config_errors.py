@@ -147,12 +147,18 @@ def _explain_kind(detail: ErrorDetails, key: str) -> str:
 
 def _length(model: type[BaseModel], place: KeyPath) -> int | None:
     """Return how many entries a list must have, if its number is fixed."""
-    *above, key = place or [""]
+    keys = list(place)
+    while keys and isinstance(keys[-1], int):
+        keys.pop()
+    *above, key = keys or [""]
     holder = _model_at(model, above)
     field = None if holder is None else fields_of(holder).get(str(key))
-    arguments = () if field is None else get_args(field.annotation)
-    is_fixed = field is not None and get_origin(field.annotation) is tuple
-    return len(arguments) if is_fixed and Ellipsis not in arguments else None
+    annotation = None if field is None else field.annotation
+    for _ in range(len(place) - len(keys)):
+        # An entry of a list of lists.
+        annotation = next(iter(get_args(annotation)), None)
+    arguments = get_args(annotation) if get_origin(annotation) is tuple else ()
+    return len(arguments) if arguments and Ellipsis not in arguments else None
 
 
 def _known_keys(model: type[BaseModel], location: KeyPath) -> list[str]:

@@ -206,7 +206,7 @@ def test_parameters_of_jobs_hold_no_path(here: Path) -> None:
     ("definition", "says"),
     [
         (atlas(parcels=["lh_one"]), "there is no parcel lh_one; the nearest names: LH_one"),
-        (atlas(sha256="0" * 64), "its sha256 is .*, the region file states 0000"),
+        (atlas(sha256="0" * 64), "its sha256 is .*, stated is 0000"),
         (atlas(file="gone.nii.gz"), "there is no file gone.nii.gz"),
         (atlas(labels="gone.tsv"), "there is no file gone.tsv"),
         (atlas(file="atlas.tsv"), "no NIfTI file"),

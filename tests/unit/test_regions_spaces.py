@@ -10,8 +10,10 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from braindata.config import SpacesSection, load_region_config
 from braindata.errors import DamageError, UsageError
 from braindata.files import sha256_file
+from braindata.planning import read_spaces
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import resolve
@@ -154,3 +156,37 @@ def test_only_what_concerns_a_region_is_told_to_its_job() -> None:
     assert kept == Spaces().concerning({"MNI152"})
     assert spaces.concerning({"MNI152Lin"}).transforms == (one,)
     assert spaces.concerning({NATIVE}) == Spaces(accepted=(), transforms=())
+
+
+@pytest.mark.parametrize(
+    ("spaces", "says"),
+    [
+        (
+            {"transforms": [{"form": "MNI152Lin", "to": NATIVE, "file": "x.h5"}]},
+            "did you mean from",
+        ),
+        ({"transforms": [{"from": "MNI152Lin", "to": NATIVE, "file": "gone.h5"}]}, "no gone.h5"),
+        ({"transforms": [{"from": "Talairach", "to": NATIVE, "file": "x.h5"}]}, r"transforms\.0"),
+        (
+            {"transforms": [{"from": "MNI152", "to": NATIVE, "file": "x.h5"}] * 2},
+            "two transforms have the same from and to",
+        ),
+        ({"accepted": [["MNI152", NATIVE, NATIVE]]}, r"spaces.accepted.0 .* must have 2 entries"),
+        ({"accept": []}, "did you mean accepted"),
+    ],
+)
+def test_wrong_configurations_are_told(
+    tmp_path: Path, spaces: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.h5").write_text("some transform")
+    (tmp_path / "mine.yaml").write_text("")
+    with pytest.raises(UsageError, match=says):
+        load_region_config({"regions": "mine.yaml", "spaces": spaces}, [])
+
+
+def test_a_transform_must_be_the_one_that_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_text("some transform")
+    stated = {"from": "MNI152", "to": NATIVE, "file": str(tmp_path / "x.h5"), "sha256": "0" * 64}
+    with pytest.raises(UsageError, match=r"its sha256 is [0-9a-f]{64}, stated is 0000"):
+        read_spaces(SpacesSection.model_validate({"transforms": [stated]}))

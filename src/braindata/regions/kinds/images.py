@@ -134,7 +134,7 @@ def hashed(path: Path, stated: str | None, source: str | None = None) -> str:
     found = _sha256(path, state.st_size, state.st_mtime_ns)
     if stated is not None and found != stated:
         raise UsageError(
-            f"its sha256 is {found}, the region file states {stated}",
+            f"its sha256 is {found}, stated is {stated}",
             file=path,
             hint="it is another version, or damaged: get the file anew"
             + (f" ({source})" if source else "")
