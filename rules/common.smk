@@ -15,7 +15,9 @@ def plan():
     global PLAN
     files = [Path("config/config.yaml"), *workflow.overwrite_configfiles]
     PLAN = Plan(config, files, home=Path(workflow.basedir))
-    if workflow.is_main_process and not workflow.dryrun:
+    # Whether it is a dry run Snakemake knows here only from what it prints with: its executor is
+    # chosen later.
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
         claim(PLAN)
 
 

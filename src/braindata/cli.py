@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata import status_commands
+from braindata import region_commands, status_commands
 from braindata.command_help import SectionedGroup, example
 from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
 from braindata.faults import DEBUG_VARIABLE, explain
@@ -227,6 +227,7 @@ def tables(output: Path) -> None:
 cli.add_command(status_commands.run)
 cli.add_command(status_commands.status)
 cli.add_command(status_commands.verify)
+cli.add_command(region_commands.regions)
 
 
 @cli.command(epilog=example("braindata schema --markdown | less"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
@@ -19,8 +19,7 @@ from braindata.fmri.parameters import NativeParameters
 from braindata.pack.parameters import PackParameters
 from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullParameters
-from braindata.regions.definition import Region
-from braindata.regions.definition import validate_set as validate_region_set
+from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
 
 DATASET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
@@ -52,6 +51,43 @@ class Preprocess(Section):
     )
 
 
+class SpaceTransform(Section):
+    """A spatial transform that carries regions from one template space to another."""
+
+    start: Space = Field(alias="from", description="Space of the regions.")
+    end: Space = Field(alias="to", description="Space of the images.")
+    file: str = Field(
+        min_length=1,
+        description="An ITK displacement field (NIfTI) or ITK transform (`.h5`), named "
+        "`from-…_to-…_mode-image_xfm` by BIDS and TemplateFlow.",
+    )
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="Compared where it is stated."
+    )
+
+
+class SpacesSection(Section):
+    """How regions of one template space are used on images in another."""
+
+    accepted: tuple[tuple[Space, Space], ...] = Field(
+        default=DEFAULT_ACCEPTED,
+        description="Pairs of a region's space and the images' space between which coordinates are "
+        "taken over as they are; docs/regions.md says how many mm that costs. A list of your own "
+        "replaces the default.",
+    )
+    transforms: tuple[SpaceTransform, ...] = Field(
+        default=(), description="Transforms between template spaces; they come before `accepted`."
+    )
+
+    @field_validator("transforms")
+    @classmethod
+    def _one_per_pair(cls, transforms: tuple[SpaceTransform, ...]) -> tuple[SpaceTransform, ...]:
+        pairs = [(one.start, one.end) for one in transforms]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError("two transforms have the same from and to")
+        return transforms
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -62,6 +98,10 @@ class Config(Section):
     regions: str | tuple[str, ...] = Field(
         default="config/regions/spheres",
         description="A folder of region files, a single region file, or a list of these.",
+    )
+    spaces: SpacesSection = Field(
+        default_factory=SpacesSection,
+        description="How regions of one template space are used on images in another.",
     )
     pull: PullParameters = Field(
         default_factory=PullParameters, description="How data sets come under `raw/`."
@@ -154,21 +194,18 @@ def load_config(
     Returns
     -------
     config : Config
-        With absolute paths in `datasets[].source` and `regions`.
+        With absolute paths in `datasets[].source`, `regions` and `spaces.transforms[].file`.
     output : Path
         The output folder, absolute.
 
     Raises
     ------
     UsageError
-        When the configuration is wrong, or a source or region file is not there.
+        When the configuration is wrong, or a source, region file or transform is not there.
     """
     documents = [read_document(file) for file in files]
     config = parse_config(values, documents)
-    base = {
-        key: _base_folder(key, values.get(key), documents)
-        for key in ("output", "datasets", "regions")
-    }
+    base = {key: _base_folder(key, values.get(key), documents) for key in ("output", "datasets")}
     output = (base["output"] / Path(config.output).expanduser()).resolve()
     if set("{}") & set(str(output)):
         raise UsageError(
@@ -198,10 +235,34 @@ def load_config(
                 hint="choose an output folder beside the source, not within it or around it",
             )
         datasets.append(dataset.model_copy(update={"source": str(source)}))
+    placed = {"datasets": tuple(datasets), **_region_paths(config, values, documents, home)}
+    return config.model_copy(update=placed), output
+
+
+def load_region_config(
+    values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None
+) -> tuple[Config, Path]:
+    """Validate a merged configuration as far as regions go: data sets need not be there.
+
+    As `load_config`, whose arguments these are.
+    """
+    documents = [read_document(file) for file in files]
+    nobody = [{"id": "none", "source": "."}]
+    config = parse_config({**values, "datasets": values.get("datasets") or nobody}, documents)
+    output = _base_folder("output", values.get("output"), documents)
+    placed = _region_paths(config, values, documents, home)
+    return config.model_copy(update=placed), (output / Path(config.output).expanduser()).resolve()
+
+
+def _region_paths(
+    config: Config, values: Mapping[str, Any], documents: Sequence[Document], home: Path | None
+) -> dict[str, Any]:
+    """Return `regions` and `spaces` with absolute paths."""
     paths = (config.regions,) if isinstance(config.regions, str) else config.regions
+    folder = _base_folder("regions", values.get("regions"), documents)
     regions = []
     for number, path in enumerate(paths):
-        found = _existing(path, base["regions"], Path.cwd(), *([home] if home else []))
+        found = _existing(path, folder, Path.cwd(), *([home] if home else []))
         if found is None:
             raise UsageError(
                 f"regions: there is no {path}",
@@ -210,83 +271,22 @@ def load_config(
                     values,
                     documents,
                 ),
-                hint=f"looked in {base['regions']} and in {Path.cwd()}",
+                hint=f"looked in {folder} and in {Path.cwd()}",
             )
         regions.append(str(found))
-    return config.model_copy(
-        update={"datasets": tuple(datasets), "regions": tuple(regions)}
-    ), output
-
-
-def load_regions(paths: str | Iterable[str]) -> list[Region]:
-    """Read region files, or all of a folder, and check that they make one set.
-
-    Returns
-    -------
-    list of Region
-        Sorted by name.
-
-    Raises
-    ------
-    UsageError
-        When a file is no region file or two regions have one name.
-    """
-    files: list[Path] = []
-    for path in [Path(paths)] if isinstance(paths, str) else [Path(p) for p in paths]:
-        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    if not files:
-        raise UsageError(
-            "there is no region file in this folder",
-            file=str(paths),
-            hint="a region file ends in .yaml",
-        )
-    placed = [one for file in files for one in _read_region_file(file)]
-    regions = [region for region, _ in placed]
-    try:
-        validate_region_set(regions)
-    except UsageError as error:
-        names = [region.name.casefold() for region in regions]
-        again = next(n for n, name in enumerate(names) if name in names[:n])
-        first = placed[names.index(names[again])][1]
-        raise UsageError(
-            f"{error.problem}, first in {first}", file=placed[again][1], hint=error.hint
-        ) from error
-    return sorted(regions, key=lambda region: region.name)
-
-
-def _read_region_file(file: Path) -> list[tuple[Region, str | None]]:
-    """Return the regions of a file, and where in it each of them is named."""
-    document = read_document(file)
-    body = document.value
-    if not isinstance(body, dict) or set(body) != {"level", "regions"}:
-        raise UsageError(
-            "a region file holds two keys, `level` and `regions`",
-            file=file,
-            hint="see config/regions/spheres",
-        )
-    if not isinstance(body["regions"], list) or not body["regions"]:
-        raise UsageError(
-            "`regions` must be a list of at least one region",
-            file=locate(("regions",), body, [document]),
-            hint="see config/regions/spheres",
-        )
-    regions = []
-    for number, entry in enumerate(body["regions"]):
-        stated = locate(("regions", number, "name"), body, [document])
-        if not isinstance(entry, dict):
+    folder = _base_folder("spaces", values.get("spaces"), documents)
+    transforms = []
+    for number, transform in enumerate(config.spaces.transforms):
+        found = _existing(transform.file, folder, Path.cwd())
+        if found is None or not found.is_file():
             raise UsageError(
-                f"a region is a mapping of keys, not {entry!r}",
-                file=stated,
-                hint="see config/regions/spheres",
+                f"spaces.transforms.{number}.file: there is no {transform.file}",
+                file=locate(("spaces", "transforms", number, "file"), values, documents),
+                hint=f"looked in {folder} and in {Path.cwd()}",
             )
-        try:
-            region = Region.model_validate({"level": body["level"], **entry})
-        except ValidationError as error:
-            raise wrong(
-                error, Region, body, [document], ("regions", number), of=entry.get("name")
-            ) from error
-        regions.append((region, stated))
-    return regions
+        transforms.append(transform.model_copy(update={"file": str(found)}))
+    spaces = config.spaces.model_copy(update={"transforms": tuple(transforms)})
+    return {"regions": tuple(regions), "spaces": spaces}
 
 
 def _base_folder(key: str, value: object, documents: Sequence[Document]) -> Path:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from braindata.config_lines import Document, KeyPath, locate
@@ -49,6 +51,7 @@ def wrong(
     # A key that is stated for all of a file, as `level` is, stands above the part.
     own = {**values, **part}
     faults: dict[tuple[int | str, ...], list[str]] = {}
+    places: dict[tuple[int | str, ...], KeyPath] = {}
     details = error.errors()
     suggested = {_suggestion(model, detail) for detail in details}
     for detail in details:
@@ -59,7 +62,12 @@ def wrong(
         if detail["type"] == "missing" and path in suggested:
             # It is there, with a slip of the pen, which is the fault that is told.
             continue
-        faults.setdefault(path, []).append(_explain(detail, path, model))
+        place: KeyPath = detail["loc"]
+        if detail["type"] == "missing" and isinstance(path[-1], int):
+            # Of a list with too few entries: the list is at fault, not what is not there.
+            path, place = path[:-1], place[:-1]
+        places.setdefault(path, place)
+        faults.setdefault(path, []).append(_explain(detail, path, place, model))
     told = []
     for path, texts in faults.items():
         # Where several types are allowed there is one text for each of them.
@@ -69,7 +77,7 @@ def wrong(
         told.append((locate(whole, values, documents), f"region {of}: {text}" if of else text))
     if len(told) == 1:
         where, text = told[0]
-        return UsageError(text, file=where, hint=_description(model, next(iter(faults))))
+        return UsageError(text, file=where, hint=_description(model, next(iter(places.values()))))
     lines = [f"  {where}: {text}" if where else f"  {text}" for where, text in told]
     return UsageError("\n".join([f"{len(told)} faults in the configuration", *lines]))
 
@@ -96,8 +104,15 @@ def _suggestion(model: type[BaseModel], detail: ErrorDetails) -> tuple[int | str
     return (*above, near[0]) if near else None
 
 
-def _explain(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
+def _explain(detail: ErrorDetails, path: KeyPath, place: KeyPath, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in path)
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _explain_kind(detail, key)
+    length = _length(model, place)
+    if detail["type"] in ("missing", "too_long", "too_short") and length is not None:
+        given = detail["input"]
+        shown = f" is {given!r}" if len(repr(given)) <= _LONGEST_VALUE else ""
+        return f"{key}{shown}; it must have {length} entries"
     if detail["type"] == "extra_forbidden":
         meant = _suggestion(model, detail)
         known = ", ".join(_known_keys(model, detail["loc"][:-1]))
@@ -117,10 +132,39 @@ def _explain(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str
     return f"{key}{value}: {message}" if key else message
 
 
+def _explain_kind(detail: ErrorDetails, key: str) -> str:
+    """Return what is wrong with the key that says which of several models is meant."""
+    context = detail.get("ctx", {})
+    name = str(context["discriminator"]).strip("'")
+    known = re.findall(r"'([^']+)'", str(context.get("expected_tags", "")))
+    if "tag" not in context:
+        return f"{key}.{name} is missing"
+    tag = str(context["tag"])
+    near = difflib.get_close_matches(tag, known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{key}.{name} is {tag!r}, which is not known; {meant}known: {', '.join(known)}"
+
+
+def _length(model: type[BaseModel], place: KeyPath) -> int | None:
+    """Return how many entries a list must have, if its number is fixed."""
+    keys = list(place)
+    while keys and isinstance(keys[-1], int):
+        keys.pop()
+    *above, key = keys or [""]
+    holder = _model_at(model, above)
+    field = None if holder is None else fields_of(holder).get(str(key))
+    annotation = None if field is None else field.annotation
+    for _ in range(len(place) - len(keys)):
+        # An entry of a list of lists.
+        annotation = next(iter(get_args(annotation)), None)
+    arguments = get_args(annotation) if get_origin(annotation) is tuple else ()
+    return len(arguments) if arguments and Ellipsis not in arguments else None
+
+
 def _known_keys(model: type[BaseModel], location: KeyPath) -> list[str]:
     """Return the keys that are allowed at a place within a model."""
     inner = _model_at(model, location)
-    return [] if inner is None else sorted(inner.model_fields)
+    return [] if inner is None else sorted(fields_of(inner))
 
 
 def _description(model: type[BaseModel], path: KeyPath) -> str | None:
@@ -128,30 +172,36 @@ def _description(model: type[BaseModel], path: KeyPath) -> str | None:
     for length in range(len(path), 0, -1):
         *above, key = path[:length]
         holder = _model_at(model, above)
-        if holder is not None and key in holder.model_fields:
-            text = holder.model_fields[str(key)].description
+        if holder is not None and key in fields_of(holder):
+            text = fields_of(holder)[str(key)].description
             return f"{key}: {text}" if text else None
     return None
 
 
 def _model_at(model: type[BaseModel], location: KeyPath) -> type[BaseModel] | None:
-    current = model
+    current = [model]
     for part in location:
-        if isinstance(part, int) or part not in current.model_fields:
+        if isinstance(part, int):
             continue
-        inner = model_in(current.model_fields[part].annotation)
-        if inner is None:
-            return None
-        current = inner
-    return current
+        if len(current) > 1:
+            # pydantic names the one of several models that was chosen by its tag.
+            current = [one for one in current if _tag(one) == part]
+        elif current and part in fields_of(current[0]):
+            current = models_in(fields_of(current[0])[part].annotation)
+    return current[0] if len(current) == 1 else None
 
 
-def model_in(annotation: object) -> type[BaseModel] | None:
-    """Return the first model within a type: `Dataset` in ``tuple[Dataset, ...]``; None if none."""
+def _tag(model: type[BaseModel]) -> object:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by the names that files have for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """Return the models within a type: `Dataset` in ``tuple[Dataset, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = model_in(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]

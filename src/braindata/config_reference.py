@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from braindata.config import Config
-from braindata.config_errors import model_in
+from braindata.config_errors import fields_of, models_in
 
 _INTRODUCTION = """# Configuration
 
@@ -38,8 +38,8 @@ def config_reference() -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
     rows = []
-    for name, field in model.model_fields.items():
-        inner = model_in(field.annotation)
+    for name, field in fields_of(model).items():
+        inner = next(iter(models_in(field.annotation)), None)
         default = "" if inner is not None else _shown(field.get_default())
         rows.append((f"`{prefix}{name}`", default, field.description or ""))
         if inner is not None:

@@ -48,6 +48,10 @@ class Layout:
         """The sample store of one recording."""
         return self.output / "packed" / dataset / f"{recording}.h5"
 
+    def regions(self) -> Path:
+        """The folder of the files that regions are made from, each under its sha256."""
+        return self.output / "regions"
+
     def series(self, dataset: str, region: str) -> Path:
         """The series of one region (``name-hash``) in all recordings of a data set."""
         return self.output / "series" / dataset / f"{region}.parquet"

@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from braindata.config import Config, load_config, load_regions
+from braindata.config import Config, SpacesSection, load_config
 from braindata.config_lines import read_document
+from braindata.config_regions import read_regions
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
@@ -24,8 +25,12 @@ from braindata.locking import lock
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing, RegionFiles
+from braindata.regions.kinds.images import hashed
+from braindata.regions.spaces import Spaces, Transform
 from braindata.scaffold.project import check_version
 from braindata.stages import STEP_VERSION
+from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -53,6 +58,8 @@ class Plan:
         Where everything lies.
     regions : dict of str to Region
         Regions by ``name-hash``, sorted by name.
+    placing : Placing
+        The files that regions are made from, and how regions get into the space of the images.
     """
 
     def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
@@ -62,7 +69,11 @@ class Plan:
         self.config: Config
         self.config, output = load_config(values, [f for f in files if f.is_file()], home)
         self.layout = Layout(output)
-        self.regions: dict[str, Region] = {r.key: r for r in load_regions(self.config.regions)}
+        found = read_regions(self.config.regions)
+        self.regions: dict[str, Region] = {region.key: region for region in found.regions}
+        spaces, transforms = read_spaces(self.config.spaces)
+        region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
+        self.placing = Placing(region_files, spaces)
         self._units: dict[str, tuple[int, list[str]]] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
 
@@ -94,10 +105,21 @@ class Plan:
                 return _json(self.config.preprocess.fmri)
             case "pack":
                 # Where voxels are kept, a new region packs nothing again.
-                regions = () if self.config.pack.store else tuple(self.regions.values())
-                return _json({"pack": self.config.pack, "regions": regions})
+                if self.config.pack.store:
+                    return _json({"pack": self.config.pack, "regions": (), "spaces": Spaces()})
+                regions = tuple(self.regions.values())
+                concerned = {space for one in regions for space in one.spaces}
+                spaces = self.placing.spaces.concerning(concerned)
+                return _json({"pack": self.config.pack, "regions": regions, "spaces": spaces})
             case "extract" if region is not None:
-                return _json({"region": self.regions[region], "extract": self.config.extract})
+                spaces = self.placing.spaces.concerning(self.regions[region].spaces)
+                return _json(
+                    {
+                        "region": self.regions[region],
+                        "extract": self.config.extract,
+                        "spaces": spaces,
+                    }
+                )
             case "derive":
                 return _json(self.config.derive)
             case "publish":
@@ -108,6 +130,17 @@ class Plan:
     def step_version(self, stage: str) -> int:
         """Return the stage's `STEP_VERSION`."""
         return STEP_VERSION[stage]
+
+    def new_regions(self) -> list[Region]:
+        """Return the regions whose series are not there yet in some data set."""
+        return [
+            region
+            for key, region in self.regions.items()
+            if not all(
+                receipt_beside(self.layout.series(dataset, key)).is_file()
+                for dataset in self.datasets
+            )
+        ]
 
     def stale_receipts(self) -> list[Path]:
         """Return the receipts that no longer hold.
@@ -165,6 +198,23 @@ class Plan:
         return self._units[dataset][1]
 
 
+def read_spaces(section: SpacesSection) -> tuple[Spaces, dict[str, Path]]:
+    """Return what jobs are told of template spaces, and the transforms' files by sha256.
+
+    Raises
+    ------
+    UsageError
+        When a transform is not the file that is stated.
+    """
+    files = {}
+    transforms = []
+    for one in section.transforms:
+        sha256 = hashed(Path(one.file), one.sha256)
+        files[sha256] = Path(one.file)
+        transforms.append(Transform(start=one.start, end=one.end, sha256=sha256))
+    return Spaces(accepted=section.accepted, transforms=tuple(transforms)), files
+
+
 def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
     """Tell the user of a new project what to fill in, rather than what a list must hold."""
     if not values.get("datasets"):
@@ -203,6 +253,9 @@ def job_environment() -> None:
 def claim(plan: Plan) -> None:
     """Take the output folder for this process, and remove what no longer holds in it.
 
+    The files that regions are made from are copied or fetched, and regions that are new are
+    checked, so that no job runs for one that cannot be.
+
     What is planned is left in the folder, for `braindata status`, which knows no configuration.
     Before Snakemake plans, and not for a dry run, which changes nothing: so a dry run does not
     foresee the jobs of stores that somebody deleted.
@@ -210,10 +263,14 @@ def claim(plan: Plan) -> None:
     Raises
     ------
     BraindataError
-        When another process has it, or its disk is almost full.
+        When another process has it, its disk is almost full, or an atlas cannot be fetched.
+    UsageError
+        When a region is not what it says.
     """
     require_space(plan.layout.output)
     lock(plan.layout.output)
+    provide(plan.layout, plan.regions.values(), plan.placing.files)
+    check_definitions(plan.new_regions(), plan.placing, plan.config.preprocess.fmri.resolution)
     for receipt in plan.stale_receipts():
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)

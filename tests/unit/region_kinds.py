@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from braindata.regions.kinds import Shapes
+from braindata.regions.points import Points
 
 SHAPE = (13, 11, 12)
 
@@ -54,7 +55,10 @@ def check_shapes(
     centres = [affine[:3, :3] @ index + affine[:3, 3] for index in np.ndindex(SHAPE)]
     expected = [flat for flat, centre in enumerate(centres) if inside(centre)]
     assert len(expected) > 50, "too small to tell anything: a larger shape, please"
-    assert definition.voxels(affine, SHAPE, nothing).tolist() == expected
+    points = Points(affine, SHAPE, nothing, space="MNI152", image_space="MNI152")
+    voxels, weights = definition.evaluate(points)
+    assert voxels.tolist() == expected
+    assert set(weights.tolist()) == {1.0}
     # Every number decides the voxels, so each must change the region's hash.
     others = [made(changed) for changed in _each_number_changed(entry)]
     assert all(other.decisive() != definition.decisive() for other in others)

@@ -11,10 +11,10 @@ import yaml
 from braindata.config import (
     config_schema,
     load_config,
-    load_regions,
     parse_config,
 )
 from braindata.config_reference import config_reference
+from braindata.config_regions import load_regions
 from braindata.errors import UsageError
 
 

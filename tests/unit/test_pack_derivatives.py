@@ -81,7 +81,7 @@ def test_without_a_store_the_means_are_the_same_bits(tmp_path: Path) -> None:
     files = derivatives(tmp_path, old_confounds())
     inside = np.flatnonzero(store_mask(SHAPE, AFFINE))
     weights = np.random.default_rng(2).random(30)
-    region = ResolvedRegion("a", inside[100:130], weights, (0.0, 0.0, 0.0), 30, 1.0)
+    region = ResolvedRegion("a", inside[100:130], weights, (0.0, 0.0, 0.0), 30, 1.0, "same space")
     with open_store(pack(tmp_path, files)) as store:
         expected = store_mean(store, place(region.voxels, region.weights, store.order))
 

@@ -102,6 +102,7 @@ def test_equals_brute_force_on_any_grid(
     assert got.voxels.tolist() == brute_force(of, affine)
     assert got.voxels.dtype == np.int64
     assert set(got.weights.tolist()) == {1.0}
+    assert got.placement == "same space"
     assert got.n_voxels == len(got.voxels) == len(got.weights)
     assert got.volume == pytest.approx(got.n_voxels * np.prod(sizes))
 
@@ -137,6 +138,7 @@ def test_keeps_grey_matter_only() -> None:
     )
     expected = [v for v in plain.voxels.tolist() if probability.ravel()[v] > 0.5]
     assert grey.voxels.tolist() == expected
+    assert set(grey.weights.tolist()) == {1.0}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template
 from nilearn.image import resample_img
 
-from braindata.regions.template import brain_mask, grey_matter
+from braindata.regions.template import brain_mask, grey_matter, template_grid
 
 
 def test_equals_nilearn_on_its_2_mm_grid() -> None:
@@ -44,3 +44,14 @@ def test_equals_nilearn_on_another_grid(turned: bool) -> None:
     brain = load_mni152_brain_mask(resolution=1)
     nearest = resample_img(brain, interpolation="nearest", **target).get_fdata()
     np.testing.assert_array_equal(brain_mask(affine, shape), nearest > 0)
+
+
+@pytest.mark.parametrize("resolution", [1, 2, 3, 4])
+def test_the_template_s_grid_is_nilearn_s(resolution: int) -> None:
+    grid = template_grid(resolution)
+    expected = load_mni152_brain_mask(resolution=resolution)
+    assert grid.shape == expected.shape
+    np.testing.assert_array_equal(grid.affine, expected.affine)
+    if resolution < 3:
+        np.testing.assert_array_equal(grid.brain, expected.get_fdata() > 0)
+    assert (grid.brain != (expected.get_fdata() > 0)).mean() < 0.03

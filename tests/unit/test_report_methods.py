@@ -12,7 +12,7 @@ import pytest
 from pybtex.database import BibliographyData, parse_string
 
 from braindata.bids.confounds import MOTION_24
-from braindata.config import load_regions
+from braindata.config_regions import load_regions
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT
@@ -105,6 +105,26 @@ def test_every_reference_of_the_regions_is_kept_as_it_stands(
     # So does where the coordinates come from.
     named = {doi for r in regions for s in r.definition.sources() for doi in _dois(s)}
     assert named <= {entry.fields.get("doi") for entry in entries}
+
+
+def test_regions_of_images_are_described(facts: MethodsFacts) -> None:
+    image = {"file": "a.nii.gz", "sha256": "0" * 64, "source": "doi:10.1093/cercor/bhx179, theirs"}
+    atlas = {"kind": "atlas", "labels": "a.tsv", "parcels": ["a"], "indices": [1], **image}
+    shared = {"level": "valuation", "processes": ["p"], "references": ["r"], "space": "MNI152Lin"}
+    regions = [
+        Region.model_validate({"name": "a", **shared, "definition": atlas}),
+        Region.model_validate(
+            {"name": "b", **shared, "definition": {"kind": "mask", "weights": True, **image}}
+        ),
+    ]
+    made = replace(facts, regions=tuple(regions), placements={"a": "accepted", "b": "transformed"})
+    text = methods(made).markdown
+    assert "2 regions were defined in MNI152 space: 1 region of parcels of an atlas and 1" in text
+    assert "interpolated linearly, labels by nearest voxel" in text
+    assert "defined in MNI152Lin were carried to MNI152NLin2009aSym by a spatial" in text
+    assert "defined in MNI152Lin were used in MNI152NLin2009aSym as they are" in text
+    assert "Coordinates and images are from [@" in text
+    assert "defined by coordinates in MNI152 space" in methods(facts).markdown
 
 
 def _dois(text: str) -> list[str]:

@@ -189,7 +189,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         found = {n: f"{n} of {path.name}".encode() for n, path in names.items() if path}
         return found | ({"carpet.webp": store.name.encode()} if store.is_file() else {})
 
-    def of_region(region: Any, affine: Any, shape: Any) -> dict[str, bytes]:
+    def of_region(region: Any, affine: Any, shape: Any, *_: Any) -> dict[str, bytes]:
         assert (affine == np.eye(4)).all() and shape == (2, 2, 2)
         count[region.name] += 1
         return {"glass.svg": region.name.encode()}

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from braindata.cli import cli
-from braindata.config import load_regions, parse_config
+from braindata.config import parse_config
+from braindata.config_regions import load_regions
 from braindata.errors import UsageError
 from braindata.planning import Plan
 from braindata.scaffold import project as module

@@ -152,6 +152,20 @@ def test_each_kind_of_damage(
     assert verify(layout.output).exit_code == (0 if harmless else 1)
 
 
+def test_the_files_of_regions_are_named_by_what_they_hold(layout: Layout) -> None:
+    write_text(layout.output / "part", "an atlas")
+    sha256 = sha256_file(layout.output / "part")
+    path = layout.regions() / f"{sha256}.nii.gz"
+    path.parent.mkdir()
+    (layout.output / "part").rename(path)
+    write_text(layout.regions() / f"{sha256}.labels.tsv", "index\tname\n")
+    assert not verify(layout.output).findings
+    write_text(path, "cut off")
+    (finding,) = verify(layout.output).findings
+    assert (finding.file, finding.kind) == (f"regions/{sha256}.nii.gz", "altered")
+    assert finding.delete == (finding.file,)
+
+
 def test_raw_contents_are_hashed_when_asked(layout: Layout) -> None:
     (layout.raw("ds") / "x.nii.gz").write_text("X.nii.gz" * 3)
     assert found(layout) == {}

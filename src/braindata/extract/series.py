@@ -19,6 +19,7 @@ from braindata.pack.store import Grid, Store, open_store
 from braindata.pack.sums import RegionMean, Weights, place, store_mean
 from braindata.receipts import Outcome
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing
 from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 from braindata.tables.keys import RecordingKey
@@ -29,6 +30,7 @@ def extract_region(
     region: Region,
     stores: Sequence[tuple[RecordingKey, Path]],
     parameters: ExtractParameters,
+    placing: Placing | None = None,
 ) -> tuple[pa.Table, dict[str, Outcome]]:
     """Average a region's voxels in each recording, uncleaned and cleaned.
 
@@ -40,6 +42,8 @@ def extract_region(
         The recordings and their sample stores, in any order.
     parameters : ExtractParameters
         How the series are made.
+    placing : Placing, optional
+        Where the region's files lie, and how it gets into the space of the images.
 
     Returns
     -------
@@ -52,7 +56,8 @@ def extract_region(
     Raises
     ------
     BraindataError
-        When the region has no voxel on the grid of a recording, or a store is damaged.
+        When the region has no voxel on the grid of a recording, a store or a region's file is
+        damaged, or there is no way from the region's space to that of a recording.
     """
     rows: list[dict[str, Any]] = []
     outcomes: dict[str, Outcome] = {}
@@ -62,7 +67,7 @@ def extract_region(
             raise ValueError(f"recording {key.recording} is given twice")
         try:
             with open_store(path) as store:
-                on_grid = _resolve_once(region, store.grid, path, resolved)
+                on_grid = _resolve_once(region, store.grid, path, resolved, placing)
                 weights = place(on_grid.voxels, on_grid.weights, store.order)
                 mean = _mean(region, weights, store)
                 cleaning = RecordingCleaning(
@@ -84,7 +89,11 @@ def extract_region(
 
 
 def _resolve_once(
-    region: Region, grid: Grid, path: Path, resolved: dict[bytes, ResolvedRegion]
+    region: Region,
+    grid: Grid,
+    path: Path,
+    resolved: dict[bytes, ResolvedRegion],
+    placing: Placing | None,
 ) -> ResolvedRegion:
     if not grid.space.startswith("MNI152"):
         raise DataError(
@@ -92,10 +101,10 @@ def _resolve_once(
             file=path,
             hint="preprocess it in an MNI152 space",
         )
-    key = grid.affine.tobytes() + np.array(grid.shape, np.int64).tobytes()
+    key = grid.affine.tobytes() + np.array(grid.shape, np.int64).tobytes() + grid.space.encode()
     if key not in resolved:
         probability = grey_matter(grid.affine, grid.shape)
-        resolved[key] = resolve(region, grid.affine, grid.shape, probability)
+        resolved[key] = resolve(region, grid.affine, grid.shape, probability, grid.space, placing)
     return resolved[key]
 
 

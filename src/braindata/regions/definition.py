@@ -1,7 +1,7 @@
 """What a region is: a name, a place in the paper's mapping, and one definition in space.
 
-Coordinates are in one of the MNI152 template spaces. They are used as they stand on the grid of any
-other MNI152 template: the versions differ by a few mm, less than the spheres' radii.
+Coordinates and images are in one of the MNI152 template spaces; `braindata.regions.spaces` says how
+they get into that of the recordings.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from braindata.errors import UsageError
-from braindata.receipts import content_hash
-from braindata.regions.kinds import Definition
-from braindata.regions.kinds.base import Strict
+from braindata.regions.kinds import Definition, Kind, SetOperation, definition_hash
+from braindata.regions.spaces import JOIN, SPACES_PATTERN
+from braindata.regions.strict import Strict
 
 Level = Literal["perception", "valuation", "execution", "integration"]
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
-SPACE_PATTERN = r"^MNI152(Lin|NLin(6|2009[abc])(Sym|Asym))?$"
 
 
 class Region(Strict):
@@ -31,9 +30,11 @@ class Region(Strict):
         min_length=1, description="Publications that tie the region to its processes, with DOI."
     )
     space: str = Field(
-        pattern=SPACE_PATTERN,
-        description="The space of its coordinates, as BIDS names it; `MNI152` when the source "
-        "names no version of the template.",
+        default="",
+        pattern=SPACES_PATTERN,
+        description="The space of its coordinates or image, as BIDS names it; `MNI152` when the "
+        "source names no version of the template. Left out for union, intersection and difference, "
+        "which have that of their regions.",
     )
     definition: Definition
 
@@ -44,15 +45,38 @@ class Region(Strict):
             raise ValueError("an entry is blank")
         return values
 
+    @model_validator(mode="after")
+    def _space_is_stated(self) -> Region:
+        if isinstance(self.definition, SetOperation):
+            return self
+        if not self.space:
+            raise ValueError("space is missing: the template space of its coordinates or image")
+        if JOIN in self.space:
+            raise ValueError(f"space must be one space, not {self.space}")
+        return self
+
     @property
     def definition_hash(self) -> str:
         """Hash of what decides its voxels: a new name, process or source recomputes nothing."""
-        return content_hash({"space": self.space, **self.definition.decisive()})[:12]
+        return definition_hash(self.space, self.definition)
+
+    @property
+    def spaces(self) -> frozenset[str]:
+        """The spaces of all its parts."""
+        return self.definition.spaces(self.space)
 
     @property
     def key(self) -> str:
         """Name and hash: the file name of everything that is derived from it."""
         return f"{self.name}-{self.definition_hash}"
+
+
+def parse_definition(value: object) -> Kind:
+    """Return the definition that JSON-like values state."""
+    return _DEFINITION.validate_python(value)
+
+
+_DEFINITION: TypeAdapter[Kind] = TypeAdapter(Definition)
 
 
 def validate_set(regions: Iterable[Region]) -> None:

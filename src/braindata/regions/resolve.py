@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from braindata.errors import BraindataError
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing
+from braindata.regions.points import Points
+from braindata.regions.spaces import PLACEMENTS, Placement
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,16 @@ class ResolvedRegion:
     voxels : ndarray of int64, shape (n_voxels,)
         Flat C-order index into the grid of each voxel, ascending.
     weights : ndarray of float64, shape (n_voxels,)
-        Weight of each voxel in the region's mean, above 0; 1 throughout where all count alike.
+        Weight of each voxel in the region's mean: exactly 1 where a voxel either belongs to the
+        region or not, else the value of the map. Means divide by the sum of those that hold data.
     center_of_mass : tuple of float
-        Mean position of the voxels in mm.
+        Mean position of the voxels in mm, by their weights.
     n_voxels : int
         Number of voxels.
     volume : float
         Their volume in mm³.
+    placement : {"same space", "transformed", "accepted"}
+        How it got into the space of the images; of a region in several spaces, the least exact.
     """
 
     name: str
@@ -37,6 +43,7 @@ class ResolvedRegion:
     center_of_mass: tuple[float, float, float]
     n_voxels: int
     volume: float
+    placement: Placement
 
 
 def resolve(
@@ -44,6 +51,8 @@ def resolve(
     affine: NDArray[np.float64],
     shape: tuple[int, int, int],
     grey_matter: NDArray[np.float32],
+    space: str | None = None,
+    placing: Placing | None = None,
 ) -> ResolvedRegion:
     """Find the voxels of a region on a grid.
 
@@ -57,30 +66,51 @@ def resolve(
         Number of voxels along x, y and z.
     grey_matter : ndarray, shape `shape`
         Grey-matter probability on this grid, see `braindata.regions.template.grey_matter`.
+    space : str, optional
+        Space of the images; without it, the region's own.
+    placing : Placing, optional
+        Where its files lie, and how it gets into the space of the images.
 
     Returns
     -------
     ResolvedRegion
-        With a weight of 1 throughout.
+        Its voxels and their weights.
 
     Raises
     ------
     BraindataError
-        When a part of the region holds no voxel of the grid, or none of the region is grey matter.
+        When a part of the region holds no voxel of the grid, or none of the region is grey matter;
+        when its file is missing or damaged.
+    UsageError
+        When there is no way from its space to that of the images, or its file is not what it is
+        said to be.
     """
     if grey_matter.shape != tuple(shape):
         raise ValueError(f"grey matter of shape {grey_matter.shape} on a grid of shape {shape}")
+    points = Points(
+        affine=np.asarray(affine, np.float64),
+        shape=shape,
+        grey_matter=grey_matter,
+        space=region.space,
+        image_space=region.space if space is None else space,
+        placing=placing or Placing(),
+    )
     try:
-        voxels = region.definition.voxels(affine, shape, grey_matter)
+        voxels, weights = region.definition.evaluate(points)
+        ways = {points.in_space(one).placement for one in region.spaces}
     except BraindataError as error:
-        raise BraindataError(f"region {region.name}: {error.problem}", hint=error.hint) from error
+        raise type(error)(
+            f"region {region.name}: {error.problem}", file=error.file, hint=error.hint
+        ) from error
     indices = np.column_stack(np.unravel_index(voxels, shape))
-    x, y, z = (indices @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0).tolist()
+    positions = indices @ affine[:3, :3].T + affine[:3, 3]
+    x, y, z = np.average(positions, axis=0, weights=weights).tolist()
     return ResolvedRegion(
         name=region.name,
         voxels=voxels,
-        weights=np.ones(len(voxels)),
+        weights=weights,
         center_of_mass=(x, y, z),
         n_voxels=len(voxels),
         volume=len(voxels) * float(abs(np.linalg.det(affine[:3, :3]))),
+        placement=max(ways, key=PLACEMENTS.index),
     )

@@ -1,4 +1,4 @@
-"""Grey matter and brain of the template, on the grid that a region or a store lies on.
+"""The template: its grey matter and brain, on the grid that a region or a store lies on.
 
 The maps are those that nilearn brings along (ICBM 152 2009a symmetric, 1 mm; Fonov et al. 2011,
 doi:10.1016/j.neuroimage.2010.07.033). They are read from nilearn's folder without importing
@@ -7,6 +7,7 @@ nilearn, which takes more than a second and 100 MiB: more than all else that a n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braindata.errors import BraindataError
+from braindata.regions.spaces import NATIVE
 
 # Of the T1w, scaled to 0-1; nilearn's `load_mni152_brain_mask`.
 BRAIN_THRESHOLD = 0.2
+
+
+@dataclass(frozen=True)
+class TemplateGrid:
+    """The template's own grid.
+
+    Attributes
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel indices to mm.
+    shape : tuple of int
+        Number of voxels along x, y and z.
+    grey_matter : ndarray of float32, shape `shape`
+        Grey-matter probability.
+    brain : ndarray of bool, shape `shape`
+        The brain's mask.
+    space : str
+        The template, as BIDS names it.
+    """
+
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+    grey_matter: NDArray[np.float32]
+    brain: NDArray[np.bool_]
+    space: str = NATIVE
+
+
+@lru_cache(maxsize=1)
+def template_grid(resolution: int) -> TemplateGrid:
+    """Return the grid of native output, at `resolution` mm."""
+    data, template_affine = _load("gm")
+    affine = np.diag([resolution, resolution, resolution, 1.0])
+    affine[:3, 3] = template_affine[:3, 3]
+    # As nilearn resamples it: from the same corner, and as far as the template reaches.
+    n_x, n_y, n_z = (-(-(n - 1) // resolution) + 1 for n in data.shape)
+    shape = (n_x, n_y, n_z)
+    brain = brain_mask(affine, shape)
+    return TemplateGrid(affine, shape, grey_matter(affine, shape), brain)
 
 
 def grey_matter(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float32]:

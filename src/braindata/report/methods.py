@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import jinja2
@@ -19,8 +19,7 @@ from braindata.derive.parameters import DeriveParameters
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
 from braindata.regions.definition import Level, Region
-from braindata.regions.kinds.shapes import Shapes
-from braindata.regions.kinds.spheres import Spheres
+from braindata.report import region_words
 from braindata.report.literature import WORKS, Bibliography, Entry, find_dois, parse_reference
 from braindata.report.methods_cleaning import describe_cleaning
 
@@ -101,6 +100,8 @@ class MethodsFacts:
         The regions of the release.
     versions : mapping of str to tuple of str
         Distribution, and all versions that took part.
+    placements : mapping of str to str
+        How each region got into the space of the recordings, as the table `regions` has it.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -111,6 +112,7 @@ class MethodsFacts:
     regions: tuple[Region, ...]
     derive: DeriveParameters | None
     versions: Mapping[str, tuple[str, ...]]
+    placements: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,11 @@ def methods(facts: MethodsFacts) -> MethodsText:
         listed=lambda names: _listed([_escape(name) for name in names]),
         number=lambda value: f"{value:g}",
         percent=lambda share: f"{100 * share:g} %",
-        kinds=_kinds(facts.regions),
-        thresholds=_thresholds(facts.regions),
+        kinds=_listed(region_words.kinds(facts.regions)),
+        thresholds=_listed(region_words.thresholds(facts.regions)),
+        by_coordinates=region_words.by_coordinates(facts.regions),
+        resampling=region_words.resampling(facts.regions),
+        placements=region_words.placements(facts.regions, facts.placements, facts.space),
         sources=_cited_sources(sources, library, cite),
         levels=_levels(facts.regions, of_regions, library, cite),
         cleaning=None if facts.extract is None else describe_cleaning(facts.extract, cite),
@@ -246,33 +251,6 @@ def _dataset_row(
         "n_left_out": sum(data.left_out.values()),
         "left_out": "; ".join(parts),
     }
-
-
-def _kinds(regions: Iterable[Region]) -> str:
-    radii: list[float] = []
-    others: dict[str, int] = {}
-    for region in regions:
-        definition = region.definition
-        if isinstance(definition, Spheres):
-            radii += [sphere.radius for sphere in definition.spheres]
-        else:
-            others[definition.kind] = others.get(definition.kind, 0) + 1
-    parts = []
-    if radii:
-        low, high = min(radii), max(radii)
-        size = f"{low:g} mm" if low == high else f"{low:g} to {high:g} mm"
-        parts.append(f"{_count(len(radii), 'sphere')} with a radius of {size}")
-    parts += [f"{_count(n, 'region')} of kind `{kind}`" for kind, n in sorted(others.items())]
-    return _listed(parts)
-
-
-def _thresholds(regions: Iterable[Region]) -> str:
-    found = {
-        region.definition.grey_matter_threshold
-        for region in regions
-        if isinstance(region.definition, Shapes) and region.definition.grey_matter
-    }
-    return _listed([f"{value:g}" for value in sorted(found)])
 
 
 def _source_entries(sources: Iterable[str], references: Iterable[Entry]) -> list[Entry]:

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from braindata.fmri.template import load_template
 from braindata.regions.definition import Region
-from braindata.regions.resolve import resolve
+from braindata.regions.files import Placing
+from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 from braindata.report.outlines import Line, area, contours, path_data, simplified
 from braindata.report.planes import (
@@ -37,7 +38,7 @@ _SPACING = 14
 _CAPTION = 18
 # Units of the SVG's coordinates per mm: whole numbers then are exact enough.
 _UNITS = 2
-_REGION = "#e8590c"
+REGION_COLOUR = "#e8590c"
 # Where the white matter is cut that is drawn faintly for orientation, in mm.
 _LANDMARKS: dict[Axis, float] = {"x": -2.0, "y": -20.0, "z": 12.0}
 _STYLE = (
@@ -48,13 +49,17 @@ _STYLE = (
     ".bd-glass .s{fill:currentColor;fill-opacity:.07;stroke:currentColor;stroke-opacity:.75;"
     "stroke-width:1.2}"
     ".bd-glass .w{fill:currentColor;fill-opacity:.09;fill-rule:evenodd}"
-    f".bd-glass .r{{fill:{_REGION};fill-opacity:.75;fill-rule:evenodd;stroke:{_REGION};"
+    f".bd-glass .r{{fill:{REGION_COLOUR};fill-opacity:.75;fill-rule:evenodd;stroke:{REGION_COLOUR};"
     "stroke-width:1.2}"
 )
 
 
 def region_pictures(
-    region: Region, affine: NDArray[np.float64], shape: tuple[int, int, int]
+    region: Region,
+    affine: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    space: str | None = None,
+    placing: Placing | None = None,
 ) -> dict[str, bytes]:
     """Draw a region as it is resolved on a grid.
 
@@ -66,6 +71,10 @@ def region_pictures(
         Voxel indices to mm in an MNI152 space.
     shape : tuple of int
         Number of voxels along x, y and z.
+    space : str, optional
+        Space of the grid; without it, the region's own.
+    placing : Placing, optional
+        Where the region's files lie, and how it gets into that space.
 
     Returns
     -------
@@ -76,11 +85,10 @@ def region_pictures(
     Raises
     ------
     BraindataError
-        When the region has no voxel on the grid.
+        When the region has no voxel on the grid, or one of its files is not there.
     """
-    resolved = resolve(region, affine, shape, grey_matter(affine, shape))
-    mask = np.zeros(shape, np.float32)
-    mask.ravel()[resolved.voxels] = 1
+    resolved = resolve(region, affine, shape, grey_matter(affine, shape), space, placing)
+    mask = mask_of(resolved, shape)
     center = cut(mask, affine)
     description = (
         f"{resolved.n_voxels} voxels, {resolved.volume / 1000:.1f} cm³. The slices cut it at "
@@ -89,8 +97,15 @@ def region_pictures(
     )
     return {
         "glass.svg": _glass(region.name, description, mask, affine).encode(),
-        "slices.webp": _slices(mask, affine, center),
+        "slices.webp": webp(slices(mask, affine, center), BUDGET),
     }
+
+
+def mask_of(resolved: ResolvedRegion, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return a resolved region as a map: its weights, the largest being 1."""
+    mask = np.zeros(shape, np.float32)
+    mask.ravel()[resolved.voxels] = resolved.weights / resolved.weights.max()
+    return mask
 
 
 def cut(mask: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -99,7 +114,7 @@ def cut(mask: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[float, 
     Parameters
     ----------
     mask : ndarray of float32, shape (nx, ny, nz)
-        1 in the region, else 0; not empty.
+        0 outside the region; not empty.
     affine : ndarray, shape (4, 4)
         Voxel indices to mm.
 
@@ -109,7 +124,7 @@ def cut(mask: NDArray[np.float32], affine: NDArray[np.float64]) -> tuple[float, 
         Centre of the voxel nearest to the centre of mass of the largest connected part; of parts
         of one size, the first in the order of the grid.
     """
-    parts, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, 3))
+    parts, _ = ndimage.label(mask > 0, ndimage.generate_binary_structure(3, 3))
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     places = np.argwhere(parts == largest) @ affine[:3, :3].T + affine[:3, 3]
     distance = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
@@ -207,6 +222,12 @@ def _path(lines: list[Line], tolerance_mm: float) -> str:
 
 @cache
 def _silhouette(axis: Axis) -> str:
+    return _path(silhouette(axis), 0.5)
+
+
+@cache
+def silhouette(axis: Axis) -> list[Line]:
+    """Return the outlines of the template's brain along an axis, in pixels of the frame."""
     # As `projection` does, but along the axes of the template's own grid: a hundred times as fast.
     template = load_template(1)
     brain = template.brain.max(axis="xyz".index(axis)).astype(np.float32)
@@ -217,7 +238,7 @@ def _silhouette(axis: Axis) -> str:
         right = line[:, 0] + template.affine["xyz".index(across), 3] - FRAME[across][0]
         down = FRAME[up][1] - line[:, 1] - template.affine["xyz".index(up), 3]
         lines.append(np.column_stack([right, down]) - 0.5)
-    return _path(lines, 0.5)
+    return lines
 
 
 @cache
@@ -230,11 +251,22 @@ def _white_matter(axis: Axis) -> str:
     return _path(lines, 1.2)
 
 
-def _slices(
+def slices(
     mask: NDArray[np.float32],
     affine: NDArray[np.float64],
     center: tuple[float, float, float],
-) -> bytes:
+) -> Image.Image:
+    """Draw a region on three slices of the template, side by side.
+
+    Parameters
+    ----------
+    mask : ndarray of float32, shape (nx, ny, nz)
+        As `mask_of` returns it.
+    affine : ndarray, shape (4, 4)
+        Voxel indices to mm.
+    center : tuple of float
+        Where to cut, in mm.
+    """
     planes = [Plane(axis, at) for axis, at in zip(AXES, center, strict=True)]
     levels = grey_levels([anatomy(plane).t1w for plane in planes], planes)
     height = max(plane.shape[0] for plane in planes)
@@ -247,15 +279,15 @@ def _slices(
         picture.paste(Image.fromarray(grey).convert("RGB"), place)
         inside = sample(mask, affine, plane.points())
         fill = Image.fromarray(np.where(inside > 0.5, 140, 0).astype(np.uint8))
-        picture.paste(Image.new("RGB", (columns, rows), _REGION), place, mask=fill)
+        picture.paste(Image.new("RGB", (columns, rows), REGION_COLOUR), place, mask=fill)
         edge = line_mask([inside], 1.0)
-        picture.paste(Image.new("RGB", (columns, rows), _REGION), place, mask=edge)
+        picture.paste(Image.new("RGB", (columns, rows), REGION_COLOUR), place, mask=edge)
         ends = ("P", "A") if plane.axis == "x" else ("L", "R")
         letter(pen, (left + 3, 3), ends[0], "lt")
         letter(pen, (left + columns - 4, 3), ends[1], "rt")
         letter(pen, (left + 3, height - 4), f"{plane.axis} = {plane.at:.4g}", "lb")
         left += columns
-    return webp(picture, BUDGET)
+    return picture
 
 
 def _mm(value: float) -> str:

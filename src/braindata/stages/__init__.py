@@ -9,5 +9,5 @@ STEP_VERSION = {
     "extract": 2,
     "derive": 1,
     "publish": 1,
-    "report": 2,
+    "report": 3,
 }

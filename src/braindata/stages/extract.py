@@ -13,7 +13,9 @@ from braindata.layout import Layout
 from braindata.pack.store import open_store
 from braindata.receipts import receipt_beside
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import resolve
+from braindata.regions.spaces import Spaces
 from braindata.regions.template import grey_matter
 from braindata.stages.job import (
     Result,
@@ -28,18 +30,20 @@ from braindata.tables.shards import write_shard
 
 
 class Parameters(BaseModel):
-    """What decides a region's series: the region and how its series is made."""
+    """What decides a region's series: the region, how it is placed and its series made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     region: Region
     extract: ExtractParameters
+    spaces: Spaces = Spaces()
 
 
 def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     """Extract one region from all packed recordings of a data set."""
     packed = unit_receipts(layout, "packed", dataset)
     shard = layout.series(dataset, parameters.region.key)
+    placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
 
     def work() -> Result:
         done = {name for receipt in packed.values() for name in receipt.with_state("done")}
@@ -48,10 +52,10 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
             for row in used(read_inventory(layout, dataset))
             if row["recording"] in done
         ]
-        table, recordings = extract_region(parameters.region, stores, parameters.extract)
+        table, recordings = extract_region(parameters.region, stores, parameters.extract, placing)
         write_shard(table, shard, "series")
         readable = [path for key, path in stores if recordings[key.recording].state == "done"]
-        return Result([shard], recordings, {"size": _size(parameters.region, readable)})
+        return Result([shard], recordings, {"size": _size(parameters.region, readable, placing)})
 
     return run_job(
         layout,
@@ -65,16 +69,18 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     )
 
 
-def _size(region: Region, stores: list[Path]) -> dict[str, Any]:
+def _size(region: Region, stores: list[Path], placing: Placing) -> dict[str, Any]:
     """Return where and how large the region is on the grid of the recordings, for `regions`."""
     if not stores:
         return {}
     with open_store(stores[0]) as store:
         grid = store.grid
-    resolved = resolve(region, grid.affine, grid.shape, grey_matter(grid.affine, grid.shape))
+    probability = grey_matter(grid.affine, grid.shape)
+    resolved = resolve(region, grid.affine, grid.shape, probability, grid.space, placing)
     x, y, z = resolved.center_of_mass
     return {
         "template": grid.space,
+        "placement": resolved.placement,
         "x": x,
         "y": y,
         "z": z,

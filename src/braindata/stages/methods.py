@@ -73,6 +73,11 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
         derive=_model(DeriveParameters, "derive", [r.parameters for r in derived]),
         versions=_versions([*ran, published]),
+        placements={
+            receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
+            for receipt in extracted
+            if "placement" in receipt.notes.get("size", {})
+        },
     )
 
 

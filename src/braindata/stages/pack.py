@@ -14,7 +14,9 @@ from braindata.pack.parameters import PackParameters
 from braindata.pack.store import Grid
 from braindata.receipts import Outcome, Receipt, merkle
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import ResolvedRegion, resolve
+from braindata.regions.spaces import Spaces
 from braindata.regions.template import grey_matter
 from braindata.stages.job import Result, read_inventory, run_job, used
 
@@ -32,12 +34,15 @@ class Parameters(BaseModel):
     regions : tuple of Region
         The regions whose means are made while the image is open; empty where its voxels are kept,
         so that a new region packs nothing again.
+    spaces : Spaces
+        How these are placed on images in another space.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pack: PackParameters
     regions: tuple[Region, ...] = ()
+    spaces: Spaces = Spaces()
 
 
 def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
@@ -45,7 +50,8 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
     preprocessed = Receipt.read(layout.receipt("derivatives", dataset, unit))
     trs = {row["recording"]: row["tr"] for row in used(read_inventory(layout, dataset))}
 
-    regions = None if parameters.pack.store else _resolver(parameters.regions)
+    placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
+    regions = None if parameters.pack.store else _resolver(parameters.regions, placing)
 
     def work() -> Result:
         result = Result([])
@@ -87,7 +93,9 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
     )
 
 
-def _resolver(regions: tuple[Region, ...]) -> Callable[[Grid], Mapping[str, ResolvedRegion]]:
+def _resolver(
+    regions: tuple[Region, ...], placing: Placing
+) -> Callable[[Grid], Mapping[str, ResolvedRegion]]:
     """Return what places regions on a grid; the runs of one person mostly have the same."""
     known: dict[bytes, dict[str, ResolvedRegion]] = {}
 
@@ -96,7 +104,8 @@ def _resolver(regions: tuple[Region, ...]) -> Callable[[Grid], Mapping[str, Reso
         if key not in known:
             probability = grey_matter(grid.affine, grid.shape)
             known[key] = {
-                one.key: resolve(one, grid.affine, grid.shape, probability) for one in regions
+                one.key: resolve(one, grid.affine, grid.shape, probability, grid.space, placing)
+                for one in regions
             }
         return known[key]
 

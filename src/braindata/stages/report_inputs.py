@@ -16,6 +16,8 @@ from braindata.layout import Layout
 from braindata.pack.store import open_store
 from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.definition import Region
+from braindata.regions.files import Placing, RegionFiles
+from braindata.regions.spaces import Spaces
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.recording_pictures import recording_pictures, template_picture
 from braindata.report.region_pictures import region_pictures
@@ -84,7 +86,9 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
             for row in regions
         },
         recording_pictures=pictures,
-        region_pictures=_region_sets(regions, _first_store(layout, units), shelf),
+        region_pictures=_region_sets(
+            layout, datasets[0], keys, regions, _first_store(layout, units), shelf
+        ),
         template=_template(shelf) if any(one.files for one in pictures.values()) else None,
     )
 
@@ -206,30 +210,49 @@ def _responses(
 
 
 def _region_sets(
-    regions: list[dict[str, Any]], store: Path | None, shelf: Shelf
+    layout: Layout,
+    dataset: str,
+    keys: Mapping[str, str],
+    regions: list[dict[str, Any]],
+    store: Path | None,
+    shelf: Shelf,
 ) -> dict[str, PictureSet]:
     """Return each region's pictures on the grid of the recordings; none without a recording."""
     if store is None:
         return {}
     with open_store(store) as opened:
         grid = opened.grid
-    return {
-        row["region"]: shelf.get(
-            {
-                "pictures": "region",
-                "version": STEP_VERSION["report"],
-                "region": row["region"],
-                "definition": row["definition_hash"],
-                "affine": grid.affine.tolist(),
-                "shape": list(grid.shape),
-            },
-            lambda row=row: (  # type: ignore[misc]
-                region_pictures(_region(row), grid.affine, grid.shape),
-                None,
-            ),
-        )
-        for row in regions
-    }
+    files = RegionFiles(layout.regions())
+    pictures = {}
+    for row in regions:
+        region = _region(row)
+        receipt = Receipt.read(receipt_beside(layout.series(dataset, keys[region.name])))
+        spaces = Spaces.model_validate(receipt.parameters.get("spaces", {}))
+        # Somebody may have tidied up; what was drawn stays.
+        images = {image.hash_of_image for image in region.definition.images()}
+        missing = sorted(sha256 for sha256 in images if files.find(sha256) is None)
+
+        def draw(
+            region: Region = region,
+            placing: Placing = Placing(files, spaces),  # noqa: B008
+            drawable: bool = not missing,
+        ) -> tuple[dict[str, bytes], None]:
+            if not drawable:
+                return {}, None
+            return region_pictures(region, grid.affine, grid.shape, grid.space, placing), None
+
+        key = {
+            "pictures": "region",
+            "version": STEP_VERSION["report"],
+            "region": region.name,
+            "definition": row["definition_hash"],
+            "affine": grid.affine.tolist(),
+            "shape": list(grid.shape),
+            "space": grid.space,
+            "spaces": spaces.model_dump(mode="json"),
+        }
+        pictures[region.name] = shelf.get(key, draw, missing)
+    return pictures
 
 
 def _region(row: Mapping[str, Any]) -> Region:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from braindata.files import PART_PREFIX, sha256_file
+from braindata.layout import Layout
 from braindata.locking import NAME as LOCK_NAME
 from braindata.receipts import SUFFIX
+from braindata.regions.files import SUFFIXES
 from braindata.status.damage import Finding, Kind
 from braindata.status.jobs import PER_UNIT, Job
 
+_REGION_FILE = re.compile(r"(?P<folder>[^/]+)/(?P<sha256>[0-9a-f]{64})(?P<suffix>\.[a-z0-9.]+)")
 STAGING = "tables/.staging/"
 # Of Snakemake, where the output folder is the working directory.
 FOREIGN = ".snakemake"
@@ -63,6 +67,22 @@ def list_all(output: Path) -> set[str]:
         found |= {prefix + name for name in files}
         # Links to folders are files to us: pull makes links to files only.
         found |= {prefix + name for name in folders if Path(folder, name).is_symlink()}
+    return found
+
+
+def expect_region_files(layout: Layout, there: Collection[str]) -> dict[str, Expected]:
+    """Return the files that regions are made from: each is named by what it holds.
+
+    Label tables of fetched atlases are named by the atlas; only their presence is known.
+    """
+    folder = layout.regions().relative_to(layout.output).as_posix()
+    found = {}
+    for name in there:
+        match = _REGION_FILE.fullmatch(name)
+        if match and match["folder"] == folder:
+            sha256 = match["sha256"] if match["suffix"] in SUFFIXES else ""
+            hint = "delete it and run again: it is copied or fetched anew"
+            found[name] = Expected(sha256, hint, (name,))
     return found
 
 

@@ -22,6 +22,7 @@ from braindata.status.files import (
     Expected,
     Unfinished,
     check_contents,
+    expect_region_files,
     is_beside,
     is_temporary,
     job_of_receipt,
@@ -70,7 +71,7 @@ def verify(
         findings.append(Finding(".plan.json", "unreadable", "it is no plan", "run again"))
     planned = set(work.jobs)
     releases = expect_releases(layout, there)
-    expected = dict(releases.files)
+    expected = releases.files | expect_region_files(layout, there)
     for job, receipt in receipts.items():
         for name, sha256 in receipt.outputs.items():
             if name not in expected:

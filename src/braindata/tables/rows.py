@@ -23,8 +23,8 @@ def region_row(definition: Mapping[str, Any], size: Mapping[str, Any]) -> dict[s
     definition : mapping
         The region, as JSON.
     size : mapping
-        `template`, `x`, `y`, `z`, `n_voxels` and `volume` on the grid of the recordings; empty
-        where there was no recording.
+        `template`, `placement`, `x`, `y`, `z`, `n_voxels` and `volume` on the grid of the
+        recordings; empty where there was no recording.
     """
     region = Region.model_validate(definition)
     body = region.definition.model_dump(mode="json")

@@ -108,11 +108,16 @@ REGIONS = pa.schema(
         ),
         _column("processes", _STRINGS, "Cognitive processes that the literature ties to it."),
         _text("kind", "Kind of definition, such as `spheres`."),
-        _text("space", "Space of the definition's coordinates."),
+        _text("space", "Space of the definition's coordinates or image."),
         _text("template", "Template on whose grid the sizes below were counted."),
+        _text(
+            "placement",
+            "How it got from `space` to `template`: `same space`, `transformed`, or `accepted` "
+            "(coordinates taken over as they are, which the configuration accepts for this pair).",
+        ),
         _text("definition", "The definition as JSON."),
         _column("references", _STRINGS, "Publications that tie the region to its processes."),
-        _column("sources", _STRINGS, "Where the coordinates come from, one entry per shape."),
+        _column("sources", _STRINGS, "Where its coordinates or images come from."),
         _number("x", "Centre of mass, to the right.", "mm"),
         _number("y", "Centre of mass, to the front.", "mm"),
         _number("z", "Centre of mass, upwards.", "mm"),

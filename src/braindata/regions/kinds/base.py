@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from braindata.regions.strict import Strict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from braindata.regions.definition import Region
+    from braindata.regions.kinds.images import ImageKind
+    from braindata.regions.points import Points
+
 # Keys that say where a definition comes from and decide no voxel.
 NOT_DECISIVE = frozenset({"hemisphere", "source"})
-
-
-class Strict(BaseModel):
-    """A model that refuses unknown keys and cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Kind(Strict, ABC):
@@ -28,30 +28,26 @@ class Kind(Strict, ABC):
     `braindata.regions.kinds`. CONTRIBUTING.md walks through a new one.
     """
 
+    # Fields that are filled in when region files are read, and that these may not state.
+    FILLED_IN: ClassVar[frozenset[str]] = frozenset()
+
     kind: str
 
     @abstractmethod
-    def voxels(
-        self,
-        affine: NDArray[np.float64],
-        shape: tuple[int, int, int],
-        grey_matter: NDArray[np.float32],
-    ) -> NDArray[np.int64]:
-        """Return the voxels of the region on a grid.
+    def evaluate(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the voxels of the region on a grid, and the weight of each in its mean.
 
         Parameters
         ----------
-        affine : ndarray, shape (4, 4)
-            Voxel indices to mm in the region's space.
-        shape : tuple of int
-            Number of voxels along x, y and z.
-        grey_matter : ndarray, shape `shape`
-            Grey-matter probability on this grid.
+        points : Points
+            The grid's voxel centres in the region's space, and the grey matter there.
 
         Returns
         -------
-        ndarray of int64, shape (n_voxels,)
+        voxels : ndarray of int64, shape (n_voxels,)
             Flat C-order indices, ascending, each once.
+        weights : ndarray of float64, shape (n_voxels,)
+            Above 0; exactly 1 where a voxel either belongs to the region or not.
 
         Raises
         ------
@@ -67,6 +63,39 @@ class Kind(Strict, ABC):
         """Return what decides the voxels, as JSON-like values: it goes into the region's hash."""
         kept: dict[str, Any] = _without(self.model_dump(mode="json"), NOT_DECISIVE)
         return kept
+
+    def with_files(self, folders: Sequence[Path]) -> tuple[Self, dict[str, Path]]:
+        """Return the definition with what its files say filled in, and these files by sha256.
+
+        Parameters
+        ----------
+        folders : sequence of Path
+            Where to look for a file that is stated as a relative path.
+
+        Raises
+        ------
+        UsageError
+            When a file is not there, or is not what is stated of it.
+        """
+        del folders
+        return self, {}
+
+    def operand_names(self) -> tuple[str, ...]:
+        """Return the names of the regions that it is made from."""
+        return ()
+
+    def with_operands(self, regions: Mapping[str, Region]) -> Self:
+        """Return the definition with the regions that it names filled in."""
+        del regions
+        return self
+
+    def spaces(self, own: str) -> frozenset[str]:
+        """Return the spaces of all its parts, `own` being that of the region."""
+        return frozenset({own})
+
+    def images(self) -> list[ImageKind]:
+        """Return the images that it is made from, those of its operands included."""
+        return []
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from braindata.errors import BraindataError
-from braindata.regions.kinds.base import Kind, Strict
+from braindata.regions.kinds.base import Kind
+from braindata.regions.strict import Strict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from braindata.regions.points import Points
 
 Hemisphere = Literal["left", "right", "midline"]
 
@@ -91,27 +94,23 @@ class Shapes(Kind):
         """Return where each shape's coordinates come from."""
         return [shape.source for shape in self.shapes()]
 
-    def voxels(
-        self,
-        affine: NDArray[np.float64],
-        shape: tuple[int, int, int],
-        grey_matter: NDArray[np.float32],
-    ) -> NDArray[np.int64]:
-        """Return the voxels whose centre lies in one of the shapes (see `Kind.voxels`)."""
+    def evaluate(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the voxels whose centre lies in one of the shapes (see `Kind.evaluate`)."""
         # Definitions are read whenever a run is planned, which needs no numerical library.
+        import numpy as np
+
         from braindata.regions.kinds.rasterise import union_of_voxels
 
-        voxels = union_of_voxels(self.shapes(), affine, shape)
-        if not self.grey_matter:
-            return voxels
-        voxels = voxels[grey_matter.ravel()[voxels] > self.grey_matter_threshold]
+        voxels = union_of_voxels(self.shapes(), points)
+        if self.grey_matter:
+            voxels = voxels[points.grey_matter.ravel()[voxels] > self.grey_matter_threshold]
         if not len(voxels):
             raise BraindataError(
                 "none of its voxels is grey matter",
                 hint="check its coordinates, lower grey_matter_threshold, or set "
                 "grey_matter: false",
             )
-        return voxels
+        return voxels, np.ones(len(voxels))
 
 
 def _format_mm(center: tuple[float, float, float]) -> str:
