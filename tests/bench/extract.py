@@ -33,7 +33,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from braindata.config import load_regions
+from braindata.config_regions import load_regions
 from braindata.pack.derivatives import read_samples
 from braindata.pack.mask import store_mask
 from braindata.pack.order import voxel_order

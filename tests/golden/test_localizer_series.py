@@ -14,7 +14,7 @@ from nilearn.maskers import NiftiLabelsMasker, NiftiSpheresMasker
 from nilearn.signal import clean
 from numpy.typing import NDArray
 
-from braindata.config import load_regions
+from braindata.config_regions import load_regions
 from braindata.pack.mask import store_mask
 from braindata.pack.order import voxel_order
 from braindata.pack.sums import place, stream_means

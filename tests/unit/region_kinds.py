@@ -59,6 +59,10 @@ def check_shapes(
     voxels, weights = definition.evaluate(points)
     assert voxels.tolist() == expected
     assert set(weights.tolist()) == {1.0}
+    (shape,) = definition.shapes()
+    fine = np.stack(np.meshgrid(*[np.arange(-30, 30.5, 0.5)] * 3), axis=-1).reshape(-1, 3)
+    beyond = (np.abs(fine) > np.array(shape.extent) + 1e-9).any(axis=1)
+    assert not shape.contains(fine[beyond]).any(), "it reaches farther than its `extent`"
     # Every number decides the voxels, so each must change the region's hash.
     others = [made(changed) for changed in _each_number_changed(entry)]
     assert all(other.decisive() != definition.decisive() for other in others)

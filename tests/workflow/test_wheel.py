@@ -88,7 +88,11 @@ def test_the_wheel_holds_everything_and_nothing_else(wheel: Path, repository: Pa
     # All of the project, to the byte, and no demo configuration.
     assert written == {name: path.read_bytes() for name, path in project_files().items()}
     rules = {f"rules/{path.name}" for path in (repository / "rules").glob("*.smk")}
-    regions = {f"config/regions/spheres/{level}.yaml" for level in get_args(Level)}
+    regions = {
+        f"config/regions/{name}/{level}.yaml"
+        for name in ("spheres", "schaefer_tian")
+        for level in get_args(Level)
+    }
     assert rules | regions | {"Snakefile", "config/schema.json", "environment.yml"} < set(written)
     assert not [name for name in names if "tests" in name or "__pycache__" in name]
     plugin = {
