@@ -79,7 +79,9 @@ def recording_statuses(
     inventory = layout.inventory(dataset)
     try:
         # Opened here: the inventory that is read is whole, even if a new one replaces it meanwhile.
-        with inventory.open("rb") as handle:
+        # By Arrow: its threads may let go of the file while Python ends already, and one of
+        # Python's they would free without it, which aborts the process.
+        with pa.OSFile(str(inventory)) as handle:
             rows = pq.read_table(handle, columns=COLUMNS).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DamageError(
