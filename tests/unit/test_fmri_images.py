@@ -122,7 +122,17 @@ def _singular(path: Path) -> Path:
     return path
 
 
+def _boundless(path: Path, *, volumes: int = 100) -> Path:
+    """A header that states more than could be in the file, or in memory."""
+    _save(path, _data())
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[40:56] = np.array([4, 20000, 20000, 20000, volumes, 1, 1, 1], "<i2").tobytes()
+    path.write_bytes(gzip.compress(bytes(raw)))
+    return path
+
+
 BAD_SERIES = {
+    "boundless": (_boundless, "read to its end"),
     "truncated": (_truncated, "read to its end"),
     "checksum": (_damaged, "read to its end"),
     "nan": (_with_nan, "volume 5 holds NaN"),
@@ -149,6 +159,7 @@ def test_bad_series(tmp_path, kind):
 
 
 BAD_VOLUMES = {
+    "boundless": (lambda path: _boundless(path, volumes=1), "read to its end"),
     "truncated": (_truncated, "dimensions|read to its end"),
     "4D": (lambda path: _save(path, _data()), "needs 3 dimensions"),
     "constant": (lambda path: _save(path, np.full(SHAPE[:3], 7, np.int16)), "constant"),
@@ -168,6 +179,15 @@ def test_a_truncated_volume(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match="read to its end"):
         load_volume(path)
+
+
+def test_an_image_that_compresses_well_is_read(tmp_path):
+    data = np.zeros((100, 100, 100, 10), np.int16)
+    data[50, 50, 50] = 1
+    path = tmp_path / "bold.nii.gz"
+    path.write_bytes(gzip.compress(_save(tmp_path / "bold.nii", data).read_bytes()))
+    assert data.nbytes > 800 * path.stat().st_size
+    assert len(list(open_series(path).volumes())) == 10
 
 
 def test_a_volume_with_an_empty_fourth_dimension_is_3d(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ Volume: TypeAlias = NDArray[np.float32]
 MINIMUM_VOLUMES = 10
 # Below this an axis is no brain image; splines need a few voxels too.
 MINIMUM_VOXELS = 8
+# How many bytes one of gzip's holds at most, see "Maximum Compression Factor" in zlib's technical
+# details.
+DEFLATE_RATIO = 1032
 VOXEL_SIZES_MM = (0.2, 20.0)
 _BROKEN = "the image cannot be read to its end"
 _BROKEN_HINT = "fetch the file again: it is truncated or damaged"
@@ -207,7 +211,16 @@ def _load(path: Path) -> nib.Nifti1Image:
         raise DataError(
             "this is no NIfTI image in one file", file=path, hint="convert it to .nii.gz"
         )
+    _check_size(image, path)
     return image
+
+
+def _check_size(image: nib.Nifti1Image, path: Path) -> None:
+    """Refuse an image that cannot be in its file, before memory is asked for."""
+    stated = math.prod(map(int, image.shape)) * image.get_data_dtype().itemsize
+    there = path.stat().st_size * (DEFLATE_RATIO if path.name.endswith(".gz") else 1)
+    if stated > there:
+        raise DataError(_BROKEN, file=path, hint=_BROKEN_HINT)
 
 
 def _checked_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
