@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from braindata.errors import UsageError
+from braindata.errors import BraindataError, UsageError
 from braindata.pull.local import (
     list_files,
     listing_hash,
@@ -129,6 +129,35 @@ def test_a_link_that_leads_back_is_not_followed(source: Path) -> None:
     before = list_files(source)
     (source / "sub-01" / "all").symlink_to(source, target_is_directory=True)
     assert list_files(source) == before
+
+
+def test_links_that_lead_round_are_not_followed_for_ever(source: Path, tmp_path: Path) -> None:
+    before = list_files(source)
+    (source / "sub-01" / "again").symlink_to(".", target_is_directory=True)
+    (source / "sub-02").mkdir()
+    (source / "sub-02" / "a").symlink_to("../sub-01", target_is_directory=True)
+    (source / "sub-01" / "b").symlink_to("../sub-02", target_is_directory=True)
+    assert {path.rsplit("/", 1)[1] for path in list_files(source) if "/" in path} == {
+        path.rsplit("/", 1)[1] for path in before if "/" in path
+    }
+    assert max(path.count("/") for path in list_files(source)) == 3
+    # A file that is a link to itself is one whose contents are not there.
+    own = source / "sub-01" / "anat" / "own.nii.gz"
+    own.symlink_to(own.name)
+    assert listing_hash(source)
+    files = pull_local(source, tmp_path / "raw", "link")
+    assert "" in [file.sha256 for file in files if file.path.endswith("own.nii.gz")]
+
+
+def test_a_name_that_is_no_utf8_is_named(source: Path, tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(source / "sub-01") + b"/caf\xe9.txt")).write_text("x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    # Asked for whenever a run is planned: there it must not fail.
+    assert listing_hash(source)
+    with pytest.raises(BraindataError, match=r"caf\\xe9\.txt: the name of this file is no UTF-8"):
+        pull_local(source, tmp_path / "raw", "link")
 
 
 def test_manifest_round_trip(source: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def listing_hash(source: Path) -> str:
         # A file that may not be read counts as one that is not there, until somebody permits it.
         facts = path.stat() if _readable(path) else None
         size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
-        digest.update(f"{name}\0{size}\0{changed}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{size}\0{changed}\n"))
     return digest.hexdigest()
 
 
@@ -133,10 +133,12 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
     Raises
     ------
     BraindataError
-        When reading a file of the source fails, or it changed while it was copied.
+        When reading a file of the source fails, its name is no UTF-8, or it changed while it was
+        copied.
     """
     pulled = []
     for name in list_files(source):
+        _require_utf8(source, name)
         origin, image = source / name, target / name
         if not _readable(origin):
             # One file that nobody fetched is no reason to refuse the others: curation names it.
@@ -188,9 +190,24 @@ def read_manifest(path: Path) -> dict[str, PulledFile]:
     return {row["path"]: PulledFile(row["path"], int(row["size"]), row["sha256"]) for row in rows}
 
 
+def _require_utf8(source: Path, name: str) -> None:
+    """Check that a name can be written into manifest, receipts and tables."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BraindataError(
+            "the name of this file is no UTF-8",
+            file=source / os.fsencode(name).decode(errors="backslashreplace"),
+            hint="rename it: BIDS names are made of letters, digits, hyphens and underscores",
+        ) from error
+
+
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one of those above it, which would go on for ever."""
-    return folder.is_symlink() and folder.resolve() in folder.parent.resolve().parents
+    """Whether a folder is a link to one on the way to it, which would go on for ever."""
+    if not folder.is_symlink():
+        return False
+    target = os.path.realpath(folder)
+    return any(os.path.realpath(above) == target for above in folder.parents)
 
 
 def _readable(path: Path) -> bool:
@@ -199,7 +216,8 @@ def _readable(path: Path) -> bool:
 
 
 def _link(origin: Path, image: Path) -> None:
-    target = origin.resolve()
+    # Of a link to itself this is its own path, where `resolve` fails.
+    target = Path(os.path.realpath(origin))
     if image.is_symlink() and image.readlink() == target:
         return
     image.parent.mkdir(parents=True, exist_ok=True)
