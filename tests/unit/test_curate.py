@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
 
+def put_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path, str], object], str, str]] = {
     "truncated": (
         lambda root, stem: truncate(root / f"{stem}_bold.nii.gz"),
@@ -115,6 +121,11 @@ DAMAGE: dict[str, tuple[Callable[[Path, str], object], str, str]] = {
         lambda root, stem: (root / f"{stem}_bold.json").write_text("{"),
         "quarantined",
         "run-01_bold.json: the sidecar is no valid JSON",
+    ),
+    "pipe": (
+        lambda root, stem: put_pipe(root / f"{stem}_bold.json"),
+        "quarantined",
+        "a pipe, where a sidecar is due",
     ),
     "short": (
         lambda root, stem: save(root / f"{stem}_bold.nii.gz", (4, 4, 4, 12)),

@@ -62,6 +62,12 @@ def stated_in(root: Path, recording: str, key: str) -> Path | None:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
+    if path.is_fifo():
+        raise DataError(
+            "this is a pipe, where a sidecar is due: reading it would never end",
+            file=path,
+            hint="put a JSON file in its place, or delete it",
+        )
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
