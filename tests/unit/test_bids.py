@@ -98,6 +98,9 @@ def test_labels_that_resemble_numbers_stay_labels(tmp_path: Path) -> None:
 def test_a_lone_quotation_mark_swallows_no_rows(tmp_path: Path) -> None:
     text = 'onset\tduration\tnote\n1\t1\t"oh\n2\t1\tb\n3\t1\t"c\n\n'
     assert list(read_events(write(tmp_path / "a_events.tsv", text))["note"]) == ['"oh', "b", '"c']
+    # One alone, still open at the end of the file.
+    text = 'onset\tduration\tnote\n1\t1\t"oh\n2\t1\tb\n'
+    assert list(read_events(write(tmp_path / "a_events.tsv", text))["note"]) == ['"oh', "b"]
     text = 'onset\tduration\tnote\n1\t1\t"a\tb"\n'
     assert list(read_events(write(tmp_path / "a_events.tsv", text))["note"]) == ["a\tb"]
 

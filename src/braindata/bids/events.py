@@ -62,8 +62,8 @@ def read_events(path: Path) -> pd.DataFrame:
     try:
         # utf-8-sig: real data sets have byte-order marks.
         text = path.read_text(encoding="utf-8-sig")
-        table = _parse(text, csv.QUOTE_MINIMAL)
-        if len(table) != sum(bool(line.strip()) for line in text.splitlines()) - 1:
+        table = _parse_quoted(text)
+        if table is None or len(table) != sum(bool(line.strip()) for line in text.splitlines()) - 1:
             # A field that opens with a quotation mark and does not close it swallows lines.
             table = _parse(text, csv.QUOTE_NONE)
     except (
@@ -74,7 +74,7 @@ def read_events(path: Path) -> pd.DataFrame:
         UnicodeDecodeError,
     ) as error:
         raise DataError(
-            f"the events file cannot be read ({error})",
+            f"the events file cannot be read ({str(error).strip()})",
             file=path,
             hint="it must be a table with tabs between the columns, in UTF-8",
         ) from error
@@ -105,6 +105,14 @@ def read_events(path: Path) -> pd.DataFrame:
             hint="each event needs an onset in seconds",
         )
     return table
+
+
+def _parse_quoted(text: str) -> pd.DataFrame | None:
+    """Parse a table with quotation marks; None where one is still open at its end."""
+    try:
+        return _parse(text, csv.QUOTE_MINIMAL)
+    except pd.errors.ParserError:
+        return None
 
 
 def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:
