@@ -213,6 +213,13 @@ def load_config(
             file=locate(("output",), values, documents),
             hint="choose a folder without braces in its path",
         )
+    in_the_way = next((path for path in (output, *output.parents) if path.exists()), output)
+    if in_the_way.exists() and not in_the_way.is_dir():
+        raise UsageError(
+            f"output: {in_the_way} is a file, where a folder is due",
+            file=locate(("output",), values, documents),
+            hint="choose another folder",
+        )
     datasets = []
     for number, dataset in enumerate(config.datasets):
         stated = locate(("datasets", number, "source"), values, documents)

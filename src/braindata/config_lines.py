@@ -55,7 +55,7 @@ class Document:
             except (KeyError, IndexError, TypeError):
                 inner = None
             # Mappings of several files are merged, everything else is replaced as a whole.
-            if inner is None or not (isinstance(value, dict) or value == values):
+            if inner is None or not (isinstance(value, dict) or _same(value, values)):
                 return (depth, line) if depth else None
             line, node = inner
         return len(keys), line
@@ -121,6 +121,11 @@ def locate(keys: KeyPath, values: Mapping[str, Any], documents: Sequence[Documen
     if not documents:
         return None
     return COMMAND_LINE if stated else str(documents[-1].path)
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values are equal, or neither is a number."""
+    return one == other or (one != one and other != other)
 
 
 def _inner(node: yaml.Node | None, key: int | str) -> tuple[int, yaml.Node] | None:

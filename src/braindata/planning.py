@@ -226,15 +226,22 @@ def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
         )
 
 
-def check_yaml(path: Path) -> None:
+def check_yaml(path: Path, *, required: bool = False) -> None:
     """Check that a configuration file, if it is there, holds keys.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    required : bool, default=False
+        Whether it must be there.
 
     Raises
     ------
     UsageError
         When it does not.
     """
-    if path.is_file() and not isinstance(read_document(path).value, dict):
+    if (required or path.is_file()) and not isinstance(read_document(path).value, dict):
         raise UsageError(
             "this is no mapping of keys to values", file=path, hint="the least is `datasets: …`"
         )

@@ -29,8 +29,12 @@ def run(cores: str, files: tuple[str, ...], arguments: tuple[str, ...]) -> int:
       2  the configuration is wrong
       3  done, but recordings are quarantined or used in part: see braindata status
     """
+    from braindata.planning import check_yaml
     from braindata.status.run import run as run_snakemake
 
+    for file in files:
+        # Snakemake would name neither file nor line, and end in a traceback where there is none.
+        check_yaml(Path(file), required=True)
     named = ["--configfile", *files] if files else []
     return run_snakemake([*named, "--cores", cores, *arguments])
 

@@ -78,6 +78,17 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record."""
+        common: Any = self.common_settings
+        if (
+            not common.verbose
+            and record.levelno >= logging.ERROR
+            and "Traceback" in str(record.msg)
+        ):
+            from .texts import without_traceback
+
+            record = logging.makeLogRecord(
+                record.__dict__ | {"msg": without_traceback(str(record.msg)), "args": None}
+            )
         if self._reporter is not None:
             self._reporter.emit(record)
         else:

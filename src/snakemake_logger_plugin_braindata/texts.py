@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # Where our commands' own words begin in a log. A log may be long; its end is what counts.
 _ERROR = re.compile(r"^(error|ERROR|CRITICAL)\b", re.MULTILINE)
 _HOW_IT_ENDED = re.compile(r"returned non-zero exit status \d+|died with <Signals\.(\w+): \d+>")
+_TRACEBACK = "Traceback (most recent call last):"
+_WHERE_IN_RULES = re.compile(r"\nTraceback:(\n  File .*)+")
 _TAIL_BYTES = 20_000
 
 
@@ -73,6 +75,21 @@ def last_words(log: Path) -> list[str]:
         words = text[found[-1].start() :].partition("Traceback (most recent call last)")[0]
         return words.rstrip().splitlines()
     return text.rstrip().splitlines()[-1:] or ["(its log is empty)"]
+
+
+def without_traceback(text: str) -> str:
+    """Return a message of Snakemake without the lines of code that led to it.
+
+    Of an exception that it did not expect, such as a configuration file that is not there, it
+    prints the traceback alone; of one in an input function it appends where that arose.
+    """
+    if text.startswith(_TRACEBACK):
+        lines = text.rstrip().splitlines()
+        # What the exception says begins in the last line that is not indented.
+        first = max(number for number, line in enumerate(lines) if line[:1].strip())
+        said = "\n".join(lines[first:])
+        return f"error: {said}\n  hint: --verbose shows where in the code it arose"
+    return _WHERE_IN_RULES.sub("", text)
 
 
 def summary(progress: Progress, now: float) -> str:

@@ -46,6 +46,8 @@ def test_every_command_explains_itself() -> None:
         (["curate", "--output", "{}", "--dataset", "a"], 1, "the receipt is missing"),
         (["pull", "--output", "{}", "--dataset", "a", "--source", "{}"], 2, "no BIDS data set"),
         (["tables", "{}"], 2, "hint"),
+        (["run", "--configfile", "{}/none.yaml"], 2, "none.yaml: there is no such file"),
+        (["run", "--configfile", "{}"], 2, "this file cannot be read"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

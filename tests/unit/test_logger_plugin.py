@@ -336,6 +336,33 @@ def test_last_words_of_logs(tmp_path: Path) -> None:
     assert failure("pack", "a", [str(log)], "").splitlines()[1] == "  error: late"
 
 
+def test_no_traceback_of_snakemake_is_shown_unless_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n\n  File "cli.py", line 1, in f\n    open(p)\n\n'
+        "FileNotFoundError: [Errno 2] No such file or directory: 'my.yaml'\n"
+    )
+    in_rules = (
+        "InputFunctionException in rule pull:\nError:\n  ValueError: no\nTraceback:\n"
+        '  File "rules/pull.smk", line 19, in <lambda>\n  File "a.py", line 1, in b'
+    )
+    told = []
+    for message in (traceback, in_rules):
+        record = logging.LogRecord("x", logging.ERROR, "", 0, message, None, None)
+        record.__dict__ |= {"event": LogEvent.ERROR, "exception": "x"}
+        for style in ("lines", "snakemake"):
+            handler = plugin.LogHandler(settings(), plugin.LogHandlerSettings(style=style))
+            handler.emit(record)
+            told.append(capsys.readouterr().err)
+        asked = plugin.LogHandler(settings(verbose=True), plugin.LogHandlerSettings())
+        asked.emit(record)
+        assert message in capsys.readouterr().err
+    assert told[0] == told[1]
+    assert told[0].startswith("error: FileNotFoundError: [Errno 2] No such file or directory: 'my")
+    assert told[2] == told[3] == "InputFunctionException in rule pull:\nError:\n  ValueError: no\n"
+
+
 def test_a_job_that_is_tried_again_has_not_failed(tmp_path: Path) -> None:
     run = Run()
     run.curated(preprocess=1)
