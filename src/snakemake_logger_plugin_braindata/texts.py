@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # Where our commands' own words begin in a log. A log may be long; its end is what counts.
 _ERROR = re.compile(r"^(error|ERROR|CRITICAL)\b", re.MULTILINE)
+# At the end it counts wherever it begins: registration leaves lines of its own unended.
+_LAST_ERROR = re.compile(r"error: [^\n]*(?:\n {2}[^\n]*)*\s*\Z")
 _HOW_IT_ENDED = re.compile(r"returned non-zero exit status \d+|died with <Signals\.(\w+): \d+>")
 _TRACEBACK = "Traceback (most recent call last):"
 _WHERE_IN_RULES = re.compile(r"\nTraceback:(\n  File .*)+")
@@ -70,6 +72,9 @@ def last_words(log: Path) -> list[str]:
             text = handle.read().decode("utf-8", errors="replace")
     except OSError:
         return ["(its log cannot be read)"]
+    ours = _LAST_ERROR.search(text)
+    if ours:
+        return ours[0].rstrip().splitlines()
     found = list(_ERROR.finditer(text))
     if found:
         words = text[found[-1].start() :].partition("Traceback (most recent call last)")[0]

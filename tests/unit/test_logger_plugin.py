@@ -336,6 +336,13 @@ def test_last_words_of_logs(tmp_path: Path) -> None:
     assert failure("pack", "a", [str(log)], "").splitlines()[1] == "  error: late"
 
 
+def test_an_error_after_an_unended_line_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("LINE SEARCH FAILED. ERROR RETURN: INFO= 3error: too big\n  hint: smaller\n")
+    words = failure("preprocess", "a", [str(log)], "").splitlines()[1:3]
+    assert words == ["  error: too big", "    hint: smaller"]
+
+
 def test_no_traceback_of_snakemake_is_shown_unless_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
