@@ -24,14 +24,26 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+
+def _name(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Refuse what would lead out of the output folder, where stages also delete."""
+    if value in ("", ".", "..") or {"/", "\0"} & set(value):
+        raise click.BadParameter(f"{value!r} is no name", context, option)
+    return value
+
+
 _OUTPUT = click.option(
     "--output",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="The output folder.",
 )
-_DATASET = click.option("--dataset", required=True, help="Identifier of the data set.")
-_UNIT = click.option("--unit", required=True, help="sub-<label> or sub-<label>_ses-<label>.")
+_DATASET = click.option(
+    "--dataset", required=True, callback=_name, help="Identifier of the data set."
+)
+_UNIT = click.option(
+    "--unit", required=True, callback=_name, help="sub-<label> or sub-<label>_ses-<label>."
+)
 _PARAMETERS = click.option(
     "--parameters", default="{}", help="The stage's parameters as JSON; the rest are defaults."
 )
@@ -134,7 +146,7 @@ def extract(output: Path, dataset: str, parameters: str) -> None:
 @cli.command()
 @_OUTPUT
 @_DATASET
-@click.option("--region", required=True, help="The region as <name>-<hash>.")
+@click.option("--region", required=True, callback=_name, help="The region as <name>-<hash>.")
 @_PARAMETERS
 def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
     """Estimate the single-trial responses of one region."""
