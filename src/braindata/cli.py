@@ -78,7 +78,9 @@ def cli(debug: bool) -> None:
       trials = braindata.open_tables("results")["trials"].to_pandas()
     """
     logging.raiseExceptions = debug
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(
+        format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr
+    )
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
 
 

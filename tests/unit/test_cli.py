@@ -63,6 +63,15 @@ def test_errors_are_one_word_to_the_user(
     assert "Traceback" not in run.stderr
 
 
+def test_libraries_say_nothing_of_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # numexpr, which pandas imports, tells of its threads where nobody has set their number.
+    for variable in ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    assert "INFO" not in braindata("tables", str(tmp_path)).stderr
+
+
 def test_debug_shows_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = ["curate", "--output", str(tmp_path), "--dataset", "a"]
     assert "Traceback" in braindata("--debug", *wrong).stderr
