@@ -51,6 +51,7 @@ def test_every_command_explains_itself() -> None:
         (["tables", "{}"], 2, "hint"),
         (["run", "--configfile", "{}/none.yaml"], 2, "none.yaml: there is no such file"),
         (["run", "--configfile", "{}"], 2, "this file cannot be read"),
+        (["init", "{}/x", "--dataset", "a=none"], 2, "hint: looked in"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

@@ -240,6 +240,13 @@ def test_wrong_data_sets_are_told(
     assert not (tmp_path / "study").exists()
 
 
+def test_a_data_set_does_not_become_a_project(bids: Path) -> None:
+    before = contents(bids)
+    with pytest.raises(UsageError, match="this is a BIDS data set"):
+        init_project(bids)
+    assert contents(bids) == before
+
+
 def test_the_clone_itself_is_no_project(repository: Path) -> None:
     with pytest.raises(UsageError, match="braindata itself"):
         init_project(repository)

@@ -166,14 +166,20 @@ def init_project(
     Raises
     ------
     UsageError
-        When a data set is none, or files are in the way that braindata did not write. Nothing is
-        written then.
+        When a data set is none, the folder is one, or files are in the way that braindata did not
+        write. Nothing is written then.
     """
     folder = folder.resolve()
     root = project_root()
     if folder == root:
         raise UsageError("this is braindata itself", file=folder, hint="choose another folder")
     record = read_record(folder)
+    if record is None and (folder / "dataset_description.json").exists():
+        raise UsageError(
+            "this is a BIDS data set, which is left as it is",
+            file=folder,
+            hint="name a folder for the project, and the data set as --dataset ID=PATH",
+        )
     known = record.files if record else {}
     wanted = {name: path.read_bytes() for name, path in project_files().items()}
     if datasets or not (folder / CONFIG).exists():
@@ -270,7 +276,10 @@ def _source(name: str, path: Path, folder: Path) -> str:
         )
     path = path.expanduser()
     if not path.is_dir():
-        raise UsageError(f"--dataset {name}: there is no folder {path}")
+        raise UsageError(
+            f"--dataset {name}: there is no folder {path}",
+            hint=None if path.is_absolute() else f"looked in {Path.cwd()}",
+        )
     require_bids(path)
     return str(path) if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
 
