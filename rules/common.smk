@@ -93,5 +93,9 @@ def all_receipts(wildcards):
 def everything(wildcards):
     """What must be there in the end: all intermediates too, or a deleted one would go unnoticed."""
     pulled = expand(f"{OUT}/raw/{{dataset}}.receipt.json", dataset=PLAN.datasets)
-    ends = [f"{OUT}/tables/publish.receipt.json", f"{OUT}/report/index.html"]
+    ends = [
+        f"{OUT}/tables/publish.receipt.json",
+        f"{OUT}/report/index.html",
+        f"{OUT}/report/report.receipt.json",
+    ]
     return pulled + ends + all_receipts(wildcards)

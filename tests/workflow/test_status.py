@@ -156,6 +156,18 @@ def test_damage_is_found_and_mended_by_the_advice(project: Project) -> None:
     braindata.open_tables(project.results)["trials"].to_pandas()
 
 
+def test_a_damaged_report_alone_is_mended(project: Project) -> None:
+    """Of its files Snakemake knows the first page and the receipt only."""
+    style = project.results / "report/assets/site.css"
+    before = style.read_bytes()
+    flip(style)
+    assert command(project, "verify", "results", "--repair").returncode == 0
+    assert command(project, "status", "results").returncode == 1
+    assert project.run().jobs == Counter(report=1, all=1)
+    assert style.read_bytes() == before
+    assert command(project, "status", "results").returncode == 0
+
+
 def test_shared_contents_are_damaged_twice_and_mended(project: Project) -> None:
     # As where the folder was made: the published file is a link to the job's shard.
     shard = one(project, "series/tiny/visual*.parquet")
