@@ -175,7 +175,8 @@ class Plan:
 
     def _is_pulled(self, dataset: str) -> bool:
         state = self.layout.source_state(dataset)
-        return state.is_file() and state.read_text(encoding="utf-8") == self.source_state(dataset)
+        # Whatever it holds: of other contents than the hash it says that the source is not known.
+        return state.is_file() and state.read_bytes() == self.source_state(dataset).encode()
 
     def _holds(self, path: Path, stage: str, region: str | None) -> bool:
         try:

@@ -168,6 +168,12 @@ def test_a_changed_source_is_pulled_again(plan: Plan, tmp_path: Path) -> None:
     assert not paths["pull"].exists()
 
 
+def test_a_damaged_note_of_the_source_pulls_again(plan: Plan) -> None:
+    paths = leave_receipts(plan)
+    plan.layout.source_state("ds").write_bytes(b"\xb3\x00")
+    assert plan.stale_receipts() == [paths["pull"]]
+
+
 def test_units_follow_a_new_inventory(plan: Plan) -> None:
     path = leave_receipts(plan)["curate"]
     assert plan.units("ds") == ["sub-01"]
