@@ -166,6 +166,11 @@ def test_damage_is_named(output, tmp_path):
     with pytest.raises(BraindataError, match="no release file"):
         open_tables(folder)
     assert open_tables(folder, 1).release == 1
+    (log,) = (folder / "tables" / "series" / "_delta_log").glob("*0.json")
+    log.write_text("\0")
+    with pytest.raises(BraindataError, match="cannot be opened") as caught:
+        open_tables(folder, 1).series.to_pyarrow()
+    assert "\n" not in caught.value.problem
     shutil.rmtree(folder / "tables" / "trials" / "_delta_log")
     with pytest.raises(BraindataError, match="cannot be opened"):
         open_tables(folder, 1).trials.to_pyarrow()

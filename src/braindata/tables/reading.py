@@ -158,8 +158,10 @@ class TableView:
             table = DeltaTable(str(self.folder), version=self.delta_version)
             schema, actions = pa.schema(table.schema()), pa.table(table.get_add_actions(True))
         except (DeltaError, OSError) as error:
+            # Below the first line delta-rs puts where in its code it arose.
+            said = str(error).strip().partition("\n")[0]
             raise BraindataError(
-                f"version {self.delta_version} of the table cannot be opened ({error})",
+                f"version {self.delta_version} of the table cannot be opened ({said})",
                 file=self.folder,
                 hint=HINT,
             ) from error
