@@ -79,6 +79,7 @@ class Reporter:
         self._show_commands = show_commands
         self._stopping = False
         self._closed = False
+        self._trouble = False
         # Messages about how a command ended, until the record of the job's failure comes.
         self._endings: list[str] = []
 
@@ -88,6 +89,7 @@ class Reporter:
         if self._stopped():
             self._emit_after_stop(record, event)
             return
+        self._trouble = self._trouble or record.levelno >= logging.ERROR
         failing = self.progress.running.copy() if event in _FAILURES else {}
         self.progress.update(record)
         if event in _FAILURES:
@@ -108,7 +110,8 @@ class Reporter:
         self._closed = True
         self._display.hide()
         if self.progress.started is not None:
-            self._display.say(summary(self.progress, self._now()))
+            whole = not (self._trouble or self._stopped() or self.progress.running)
+            self._display.say(summary(self.progress, self._now(), whole))
 
     def _emit_after_stop(self, record: logging.LogRecord, event: object) -> None:
         # Jobs end with errors now because they were stopped: that is no news.

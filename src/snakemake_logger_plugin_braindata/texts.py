@@ -97,8 +97,19 @@ def without_traceback(text: str) -> str:
     return _WHERE_IN_RULES.sub("", text)
 
 
-def summary(progress: Progress, now: float) -> str:
-    """Return the closing block: what ran, how long it took, and what did not."""
+def summary(progress: Progress, now: float, whole: bool = False) -> str:
+    """Return the closing block: what ran, how long it took, and what did not.
+
+    Parameters
+    ----------
+    progress : Progress
+        The run.
+    now : float
+        The time in seconds.
+    whole : bool, default=False
+        The run came to its end without an error. Jobs that were planned and did not run had
+        nothing to do then: what they rest on was made anew and is as before.
+    """
     total, done, failed = progress.sums()
     rows = [
         (
@@ -121,6 +132,9 @@ def summary(progress: Progress, now: float) -> str:
     took = duration(now - (progress.started if progress.started is not None else now))
     if total == done:
         return "\n".join([*lines, f"Done: {jobs(done)} in {took}."])
+    if whole and not failed:
+        rest = f"{jobs(total - done)} had nothing to do"
+        return "\n".join([*lines, f"Done: {jobs(done)} in {took}; {rest}."])
     last = f"{done} of {jobs(total)} done in {took}"
     if failed:
         names = ", ".join(f"{job.stage} {job.name}".strip() for job in progress.failed.values())

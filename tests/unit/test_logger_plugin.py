@@ -336,6 +336,22 @@ def test_last_words_of_logs(tmp_path: Path) -> None:
     assert failure("pack", "a", [str(log)], "").splitlines()[1] == "  error: late"
 
 
+def test_jobs_that_had_nothing_to_do_are_no_failure() -> None:
+    run = Run()
+    run.plan(curate=1, pack=2, publish=1)
+    run.start(1, "curate", dataset="ds")
+    run.now += 2
+    run.finish(1, "curate")
+    run.reporter.close()
+    assert run.text.endswith("Done: 1 job in 2 s; 3 jobs had nothing to do.\n")
+    # Not so when Snakemake itself has failed.
+    run = Run()
+    run.plan(curate=1, pack=2, publish=1)
+    run.log("WorkflowError: no", logging.ERROR, event=LogEvent.ERROR, exception="WorkflowError")
+    run.reporter.close()
+    assert run.text.endswith("0 of 4 jobs done in 0 s.\n")
+
+
 def test_an_error_after_an_unended_line_is_told(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("LINE SEARCH FAILED. ERROR RETURN: INFO= 3error: too big\n  hint: smaller\n")
