@@ -85,7 +85,12 @@ def wrong(
 def _key_path(detail: ErrorDetails, values: Any) -> tuple[int | str, ...]:
     """Return the keys that lead to a fault: without pydantic's names of the types that it tried."""
     path: list[int | str] = []
+    tagged: Any = None
     for number, part in enumerate(detail["loc"]):
+        if isinstance(values, dict) and values is not tagged and values.get("kind") == part:
+            # pydantic names the chosen model by its tag, which may be a key of it as well.
+            tagged = values
+            continue
         try:
             values = values[part]
         except (KeyError, IndexError, TypeError):

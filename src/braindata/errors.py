@@ -59,3 +59,8 @@ class DataError(BraindataError):
     Raised by compute modules, caught by the stage that loops over recordings. Every other
     exception is a fault of ours and fails the job.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says, without what it adds about its own code."""
+    return str(error).strip().partition("\n")[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from braindata.locking import lock
 from braindata.pull.local import listing_hash
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
-from braindata.regions.files import Placing, RegionFiles
+from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
 from braindata.regions.spaces import Spaces, Transform
 from braindata.scaffold.project import check_version
@@ -131,14 +131,22 @@ class Plan:
         """Return the stage's `STEP_VERSION`."""
         return STEP_VERSION[stage]
 
-    def new_regions(self) -> list[Region]:
-        """Return the regions whose series are not there yet in some data set."""
+    def new_regions(self, stale: Collection[Path] = ()) -> list[Region]:
+        """Return the regions whose series are not there yet in some data set.
+
+        Parameters
+        ----------
+        stale : collection of Path
+            Receipts that count for nothing: of a region that is placed otherwise by now, too.
+        """
         return [
             region
             for key, region in self.regions.items()
             if not all(
-                receipt_beside(self.layout.series(dataset, key)).is_file()
-                for dataset in self.datasets
+                path.is_file() and path not in stale
+                for path in (
+                    receipt_beside(self.layout.series(dataset, key)) for dataset in self.datasets
+                )
             )
         ]
 
@@ -210,6 +218,12 @@ def read_spaces(section: SpacesSection) -> tuple[Spaces, dict[str, Path]]:
     files = {}
     transforms = []
     for one in section.transforms:
+        if suffix_of(Path(one.file)) is None:
+            raise UsageError(
+                "this is no transform that can be read",
+                file=one.file,
+                hint=f"it must end in {', '.join(SUFFIXES)}: a displacement field, or ITK's HDF5",
+            )
         sha256 = hashed(Path(one.file), one.sha256)
         files[sha256] = Path(one.file)
         transforms.append(Transform(start=one.start, end=one.end, sha256=sha256))
@@ -278,8 +292,10 @@ def claim(plan: Plan) -> None:
     require_space(plan.layout.output)
     lock(plan.layout.output)
     provide(plan.layout, plan.regions.values(), plan.placing.files)
-    check_definitions(plan.new_regions(), plan.placing, plan.config.preprocess.fmri.resolution)
-    for receipt in plan.stale_receipts():
+    stale = plan.stale_receipts()
+    resolution = plan.config.preprocess.fmri.resolution
+    check_definitions(plan.new_regions(stale), plan.placing, resolution)
+    for receipt in stale:
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()

@@ -125,8 +125,8 @@ def diff(files: tuple[Path, ...], as_json: bool) -> None:
     """Say which regions a run would compute, before it does.
 
     Per data set, against the output folder: new, changed (in definition), settings (series or
-    trials are made anew as other settings changed), removed (not asked for any more; older
-    releases keep it), unchanged. New recordings are not looked at.
+    trials are made anew as other settings changed, or recordings are packed anew), removed (not
+    asked for any more; older releases keep it), unchanged. New recordings are not looked at.
 
     \b
     --json prints one list of objects:

@@ -165,13 +165,20 @@ class Change:
 def changes(plan: Plan) -> list[Change]:
     """Return what a run would do, region by region, from the receipts that are there.
 
-    New recordings, and changes of earlier stages, are not looked at: they concern all regions.
+    New recordings are not looked at: they concern all regions. So do recordings that are packed or
+    preprocessed anew, which counts as `settings`.
     """
     stale = set(plan.stale_receipts())
     planned = Planned.read(plan.layout)
     former = dict(_split(key) for key in (planned.regions if planned else ()))
     result = []
     for dataset in plan.datasets:
+        curated = plan.layout.receipt("curated", dataset)
+        anew = curated.is_file() and any(
+            plan.layout.receipt(folder, dataset, unit) in stale
+            for folder in ("derivatives", "packed")
+            for unit in plan.units(dataset)
+        )
         for key in plan.regions:
             name, now = _split(key)
             receipts = [
@@ -179,7 +186,7 @@ def changes(plan: Plan) -> list[Change]:
                 for path in (plan.layout.series, plan.layout.trials)
             ]
             before = _before(plan.layout, dataset, name, former.get(name), now)
-            if all(path.is_file() and path not in stale for path in receipts):
+            if not anew and all(path.is_file() and path not in stale for path in receipts):
                 state = "unchanged"
             elif before is None:
                 state = "new"

@@ -110,8 +110,16 @@ def test_two_columns_that_mean_the_same_are_bad_data(tmp_path: Path) -> None:
         pack(tmp_path, files)
 
 
-def test_json_that_is_none_is_damage(tmp_path: Path) -> None:
+def test_a_column_of_text_is_bad_data(tmp_path: Path) -> None:
+    files = derivatives(tmp_path, old_confounds().assign(note="moved"))
+    with pytest.raises(DataError, match="not numeric: note") as raised:
+        pack(tmp_path, files)
+    assert raised.value.file == str(files[1])
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"'])
+def test_json_that_is_none_is_damage(tmp_path: Path, text: str) -> None:
     files = derivatives(tmp_path, old_confounds())
-    files[1].with_suffix(".json").write_text("{")
+    files[1].with_suffix(".json").write_text(text)
     with pytest.raises(DamageError, match="confounds cannot be read"):
         pack(tmp_path, files)

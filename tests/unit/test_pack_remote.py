@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -122,6 +125,37 @@ def test_what_is_no_store_is_damage(server: dict[str, Any], bucket: Any) -> None
     with pytest.raises(DamageError, match="cannot be opened") as raised, open_store(file):
         pass
     assert "packed/text.h5" in str(raised.value.file)
+    assert "run again" not in str(raised.value.hint)
+
+
+def test_a_server_without_ranges_is_named_and_the_store_not_blamed(tmp_path: Path) -> None:
+    write_store(
+        tmp_path / "a.h5",
+        np.arange(60, dtype=np.int16).reshape(6, 10),
+        Grid((1, 2, 3), np.eye(4), "MNI152NLin2009aSym"),
+        np.arange(6),
+        np.ones(6, bool),
+        2.0,
+        pd.DataFrame({"csf": np.arange(10.0)}),
+        {},
+    )
+
+    class Whole(SimpleHTTPRequestHandler):
+        """Sends whole files, whatever is asked for, as Python's own server does."""
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Whole, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.h5"
+        file = open_remote(url, client_options={"allow_http": True})
+        with pytest.raises(DamageError, match="Range request not supported") as raised:
+            open_store(file).__enter__()
+        server.shutdown()
+    assert "ranges" in str(raised.value.hint)
+    assert "delete" not in str(raised.value.hint)
+    assert "\n" not in raised.value.problem
 
 
 def test_an_unknown_kind_of_address_is_refused() -> None:

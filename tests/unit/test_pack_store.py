@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braindata.errors import BraindataError, DamageError
+from braindata.errors import BraindataError, DamageError, UsageError
 from braindata.pack.order import voxel_order
 from braindata.pack.store import CHUNK_VOXELS, Grid, open_store, write_store
 from braindata.pack.sums import RegionMean
@@ -59,6 +59,80 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(samples, written["samples"])
         assert samples.dtype == np.float32
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.h5"]
+
+
+def set_header(path: Path, **changes: Any) -> None:
+    """Change the header, as somebody who knows the format would."""
+    with h5py.File(path, "r+") as file:
+        header = json.loads(file["header"][:].tobytes()) | changes
+        del file["header"]
+        file["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+
+
+@pytest.mark.parametrize("n_long", [0, 100_000])
+def test_no_flipped_bit_becomes_a_value(tmp_path: Path, n_long: int) -> None:
+    # Nor does it hang HDF5, as one in an attribute that is a text may.
+    path = tmp_path / "a.h5"
+    written = contents(n_voxels=300)
+    written["attributes"]["long"] = "x" * n_long
+    write_store(path, **written)
+    whole = path.read_bytes()
+
+    def read() -> tuple[Any, ...]:
+        with open_store(path) as store:
+            return (
+                store.read_raw(np.arange(300)).tobytes(),
+                store.voxels.tobytes(),
+                store.has_data.tobytes(),
+                store.confounds.to_csv(),
+                (store.slope, store.intercept, store.tr, store.n_volumes, store.attributes),
+                (store.grid.shape, store.grid.affine.tolist(), store.grid.space),
+            )
+
+    right = read()
+    rng = np.random.default_rng(3)
+    places = [*range(0, 6000, 9), *rng.integers(0, len(whole), 300).tolist()]
+    n_found = 0
+    for place in places:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            assert read() == right
+        except DamageError:
+            n_found += 1
+    assert n_found > 250
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"shape": None}, {"n_volumes": 3}, {"n_volumes": "x"}, {"confounds": ["csf"]}],
+    ids=str,
+)
+def test_a_header_that_contradicts_the_rest_is_damage(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.h5"
+    write_store(path, **contents())
+    set_header(path, **changes)
+    with pytest.raises(DamageError), open_store(path) as store:
+        store.read_raw(np.arange(4))
+
+
+@pytest.mark.parametrize("header", [b"[]", b"5", b"{}", b"\xff"])
+def test_a_foreign_header_is_damage(tmp_path: Path, header: bytes) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["header"] = np.frombuffer(header, np.uint8)
+    with pytest.raises(DamageError, match="no sample store"), open_store(tmp_path / "a.h5"):
+        pass
+
+
+@pytest.mark.parametrize("position", [-1, N_VOXELS])
+def test_a_voxel_that_is_not_stored_is_refused(
+    stored: tuple[Path, np.ndarray], position: int
+) -> None:
+    with open_store(stored[0]) as store, pytest.raises(UsageError, match="1 of 2 voxels are not"):
+        store.read_voxels(np.array([0, position]))
 
 
 def test_voxels_may_be_given_in_any_order(tmp_path: Path) -> None:
@@ -167,14 +241,12 @@ def test_another_hdf5_file_is_damage(tmp_path: Path) -> None:
 def test_another_version_is_damage(tmp_path: Path, which: str, says: str) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())
-    with h5py.File(path, "r+") as file:
-        header = json.loads(file.attrs["header"])
-        file.attrs["header"] = json.dumps(header | {which: 99})
+    set_header(path, **{which: 99})
     with pytest.raises(DamageError, match=says), open_store(path):
         pass
 
 
-@pytest.mark.parametrize("name", ["mask", "has_data", "confounds"])
+@pytest.mark.parametrize("name", ["header", "mask", "has_data", "confounds"])
 def test_a_lost_part_is_damage(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.h5"
     write_store(path, **contents())

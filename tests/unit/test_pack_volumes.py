@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -112,3 +113,17 @@ def test_what_is_no_image_is_damage(tmp_path: Path) -> None:
     for name in ("a.nii.gz", "missing.nii.gz"):
         with pytest.raises(DamageError, match="cannot be read"):
             open_volumes(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [(70, struct.pack("<h", 9999)), (116, struct.pack("<f", np.inf)), (42, struct.pack("<h", -2))],
+    ids=["type", "intercept", "dimension"],
+)
+def test_a_header_that_says_nonsense_is_damage(tmp_path: Path, where: int, value: bytes) -> None:
+    path = write_image(tmp_path / "a.nii", "int16", (2, 2, 2, 3))
+    contents = bytearray(path.read_bytes())
+    contents[where : where + len(value)] = value
+    path.write_bytes(contents)
+    with pytest.raises(DamageError):
+        open_volumes(path)

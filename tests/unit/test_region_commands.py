@@ -18,6 +18,7 @@ from braindata.cli import cli
 from braindata.errors import UsageError
 from braindata.planning import Plan
 from braindata.receipts import Receipt, receipt_beside
+from braindata.region_views import merged
 from braindata.stages import STEP_VERSION
 from braindata.status.planned import Planned
 
@@ -160,6 +161,26 @@ def test_diff_says_what_a_run_would_recompute(project: Path) -> None:
     assert {state for state, *_ in states().values()} == {"settings"}
     configure(project, spaces={"accepted": [["MNI152Lin", "MNI152NLin2009aSym"]]})
     assert {state for state, *_ in states().values()} == {"unchanged"}
+
+
+def test_diff_tells_that_recordings_are_packed_anew(project: Path) -> None:
+    plan = finish(project)
+    receipt = Receipt("curate", "ds", STEP_VERSION["curate"], {}, {}, notes={"units": ["sub-01"]})
+    receipt.write(plan.layout.receipt("curated", "ds"))
+    parameters = json.loads(plan.parameters("pack"))
+    receipt = Receipt("pack", "ds/sub-01", STEP_VERSION["pack"], parameters, {})
+    receipt.write(plan.layout.receipt("packed", "ds", "sub-01"))
+    assert {state for state, *_ in states().values()} == {"unchanged"}
+    # The means of regions are made as images are packed, so all of them are made again.
+    configure(project, pack={"store": False})
+    assert {state for state, *_ in states().values()} == {"settings"}
+
+
+def test_a_key_beside_one_that_is_named_as_the_kind_is_told(project: Path) -> None:
+    wrong = sphere((-24, -4, -20)) | {"grey_matter_threshold": 1.5}
+    write_regions(project, entry("ball", wrong))
+    with pytest.raises(UsageError, match=r"definition\.grey_matter_threshold is 1\.5"):
+        Plan(*merged([]))
 
 
 def test_every_command_has_an_example_and_explains_its_json() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,12 @@ from braindata.errors import BraindataError, UsageError
 from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.planning import Plan, claim
+from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.checks import check_region, side_of
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.spaces import NATIVE, Transform
 from braindata.regions.template import template_grid
+from braindata.stages import STEP_VERSION
 from braindata.stages.region_files import check_definitions, provide
 
 from .region_images import (
@@ -191,6 +194,31 @@ def test_claim_refuses_before_any_job(here: Path) -> None:
     with pytest.raises(UsageError, match="the parcel LH_one is left") as caught:
         claim(plan_of(here))
     assert caught.value.exit_code == 2
+
+
+def test_parcels_of_negative_numbers_have_a_side_too(here: Path) -> None:
+    save(here / "atlas.nii.gz", -two_sides())
+    write_labels(here, {"RH_two": -1, "LH_one": -2})
+    with pytest.raises(UsageError, match="the parcel LH_one is left"):
+        checked(here, entry("r", atlas()))
+
+
+def test_an_atlas_that_is_not_there_yet_is_told_with_its_region(here: Path) -> None:
+    with pytest.raises(BraindataError, match="region r: the region file 000000000000… is not"):
+        checked(here, entry("r", FETCHED | {"nilearn": "aal", "sha256": "0" * 64}))
+
+
+def test_a_pair_of_spaces_that_is_taken_back_is_told_before_any_job(here: Path) -> None:
+    write_regions(here, entry("r", sphere((-30, 0, 0)), space="MNI152Lin"))
+    accepting = plan_of(here, spaces={"accepted": [["MNI152Lin", NATIVE]]})
+    (key,) = accepting.regions
+    path = receipt_beside(accepting.layout.series("ds", key))
+    parameters = json.loads(accepting.parameters("extract", key))
+    Receipt("extract", f"ds/{key}", STEP_VERSION["extract"], parameters, {}).write(path)
+    assert accepting.new_regions(accepting.stale_receipts()) == []
+    with pytest.raises(UsageError, match="region r: it is defined in MNI152Lin"):
+        claim(plan_of(here, spaces={"accepted": []}))
+    assert path.is_file()
 
 
 def test_an_accepted_pair_changes_only_the_regions_of_that_space(here: Path) -> None:

@@ -154,6 +154,7 @@ def here(tmp_path: Path) -> Path:
 TABLES = {
     "bids": "index\tname\tabbreviation\n1\tLH_one\tL\n2\tRH_two\tR\n",
     "freesurfer": "#No. Label Name: R G B A\n0 Unknown 0 0 0 0\n1 LH_one 1 2 3 0\n2 RH_two 4 5 6 0",
+    "commented": "0 Unknown 0 0 0 0\n1 LH_one 1 2 3 0 # left\n2 RH_two 4 5 6 0  # right",
     "workbench": "LH_one\n1 144 246 45 255\nRH_two\n2 34 165 59 255\n",
 }
 
@@ -203,12 +204,82 @@ def test_parameters_of_jobs_hold_no_path(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("index\tname\n1\n2\tRH_two\n", "the parcel 1 has no name"),
+        ("name\tindex\nLH_one\nRH_two\t2\n", "no label table that is known"),
+        # By lines in pairs this would be a table of two parcels.
+        ("index\tlabel\n1\tLH_one\n2\tRH_two\n3\tthree\n", "no label table that is known"),
+    ],
+)
+def test_refuses_label_tables_with_gaps(here: Path, table: str, says: str) -> None:
+    (here / "atlas.tsv").write_text(table)
+    with pytest.raises(UsageError, match=f"region r: .*{says}"):
+        read(here, entry("r", atlas()))
+
+
+@pytest.mark.parametrize("contents", [b"", b"text", b"\x5c\x01" + bytes(200)])
+@pytest.mark.parametrize("name", ["mask.nii", "mask.nii.gz"])
+def test_refuses_what_is_no_image(tmp_path: Path, contents: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(contents)
+    region, placing = read_one(tmp_path, entry("r", mask(file=name)))
+    with pytest.raises(UsageError, match="region r: this is no NIfTI image"):
+        on_grid(region, placing, grid(), (4, 4, 4))
+
+
+def test_refuses_an_uncompressed_image_that_is_cut_off(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.nii", two_sides())
+    path.write_bytes(path.read_bytes()[:9000])
+    region, placing = read_one(tmp_path, entry("r", mask(file="mask.nii")))
+    with pytest.raises(UsageError, match="region r: its voxels cannot be read"):
+        on_grid(region, placing, grid(), two_sides().shape)
+
+
+@pytest.mark.parametrize("dtype", ["c8", [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_refuses_colours_and_complex_numbers(tmp_path: Path, dtype: Any) -> None:
+    data = np.zeros((4, 4, 4), dtype)
+    nib.save(nib.Nifti1Image(data, np.eye(4), dtype=data.dtype), tmp_path / "mask.nii")
+    region, placing = read_one(tmp_path, entry("r", mask(file="mask.nii")))
+    with pytest.raises(UsageError, match="region r: its voxels are colours or complex"):
+        on_grid(region, placing, grid(), (4, 4, 4))
+
+
+@pytest.mark.parametrize("scale", [1e18, 1e30])
+def test_large_weights_are_weights(tmp_path: Path, scale: float) -> None:
+    data = (two_sides() == 1) * scale
+    save(tmp_path / "mask.nii", data)
+    region, placing = read_one(tmp_path, entry("r", mask(file="mask.nii", weights=True)))
+    got = on_grid(region, placing, grid(), data.shape)
+    assert got.voxels.tolist() == np.flatnonzero(data).tolist()
+    np.testing.assert_allclose(got.weights, scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_refuses_values_beyond_single_precision(tmp_path: Path, scale: float) -> None:
+    save(tmp_path / "mask.nii", (two_sides() == 1) * scale)
+    region, placing = read_one(tmp_path, entry("r", mask(file="mask.nii")))
+    with pytest.raises(UsageError, match="region r: its values are too large or too small"):
+        on_grid(region, placing, grid(), two_sides().shape)
+
+
+def test_maps_are_not_counted_from_a_table_that_lacks_the_first(here: Path) -> None:
+    maps = np.stack([two_sides() == 1, two_sides() == 2], axis=-1).astype(np.float32)
+    save(here / "atlas.nii.gz", maps)
+    write_labels(here, {"RH_two": 2})
+    region, placing = read_one(here, entry("r", atlas(parcels=["RH_two"], weights=True)))
+    with pytest.raises(UsageError, match="the numbers of the maps begin at 2"):
+        on_grid(region, placing, grid(), maps.shape[:3])
+
+
+@pytest.mark.parametrize(
     ("definition", "says"),
     [
         (atlas(parcels=["lh_one"]), "there is no parcel lh_one; the nearest names: LH_one"),
         (atlas(sha256="0" * 64), "its sha256 is .*, stated is 0000"),
         (atlas(file="gone.nii.gz"), "there is no file gone.nii.gz"),
         (atlas(labels="gone.tsv"), "there is no file gone.tsv"),
+        (atlas(file="~nobody_of_this_name/a.nii"), "there is no file ~nobody"),
+        (atlas(file="a\0.nii"), "there is no file a"),
         (atlas(file="atlas.tsv"), "no NIfTI file"),
         (atlas(indices=[1]), "definition.indices is filled in"),
         (atlas(parcels=["LH_one", "LH_one"]), "a parcel is listed twice"),

@@ -185,6 +185,13 @@ def test_wrong_configurations_are_told(
         load_region_config({"regions": "mine.yaml", "spaces": spaces}, [])
 
 
+def test_a_transform_of_another_format_is_refused_while_planning(tmp_path: Path) -> None:
+    (tmp_path / "x.mat").write_text("some transform")
+    stated = {"from": "MNI152", "to": NATIVE, "file": str(tmp_path / "x.mat")}
+    with pytest.raises(UsageError, match="no transform that can be read"):
+        read_spaces(SpacesSection.model_validate({"transforms": [stated]}))
+
+
 def test_a_transform_must_be_the_one_that_is_stated(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_text("some transform")
     stated = {"from": "MNI152", "to": NATIVE, "file": str(tmp_path / "x.h5"), "sha256": "0" * 64}

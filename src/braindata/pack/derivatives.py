@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
+from braindata.bids.confound_names import HINT as CONFOUNDS_HINT
 from braindata.bids.confound_names import current_confounds, current_metadata
-from braindata.errors import DamageError
+from braindata.errors import DamageError, DataError
 from braindata.pack.mask import store_mask
 from braindata.pack.order import VoxelOrder, voxel_order
 from braindata.pack.store import Grid, write_store
@@ -130,6 +132,8 @@ def _read_confounds(path: Path, n_volumes: int) -> tuple[pd.DataFrame, dict[str,
         table = pd.read_csv(path, sep="\t", na_values="n/a")
         sidecar = path.with_suffix(".json")
         metadata = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
+        if not isinstance(metadata, dict | None):
+            raise ValueError("the JSON beside them holds no keys")
     except (OSError, ValueError) as error:
         raise DamageError(
             f"the confounds cannot be read ({error})", file=path, hint=HINT
@@ -139,6 +143,13 @@ def _read_confounds(path: Path, n_volumes: int) -> tuple[pd.DataFrame, dict[str,
             f"{len(table)} rows of confounds for {n_volumes} volumes", file=path, hint=HINT
         )
     # What names mean today; the JSON says which mask a component is from, and whether it was kept.
-    described = current_metadata(table, metadata)
+    texts = [name for name in table.columns if not is_numeric_dtype(table[name])]
+    if texts:
+        raise DataError(
+            f"confounds are not numeric: {', '.join(map(str, texts))}",
+            file=path,
+            hint=CONFOUNDS_HINT,
+        )
+    described = current_metadata(table, metadata or {})
     current = current_confounds(table)
     return current, {name: described[name] for name in current.columns if name in described}

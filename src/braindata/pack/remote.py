@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import BraindataError, UsageError, first_line
 
 # HDF5 asks for its tables in small pieces: these come in blocks, which are kept.
 BLOCK = 1 << 14
@@ -97,7 +97,8 @@ def open_remote(url: str, **options: Any) -> RangeFile:
     url : str
         ``s3://bucket/path``, ``https://host/path``, ``gs://…`` or ``file:///…``.
     **options
-        For `obstore.store.from_url`, such as `region`, `endpoint` or `skip_signature`.
+        For `obstore.store.from_url`, such as `region`, `endpoint` or `skip_signature`; for
+        ``http://``, which is not encrypted, ``client_options={"allow_http": True}``.
 
     Returns
     -------
@@ -120,16 +121,16 @@ def open_remote(url: str, **options: Any) -> RangeFile:
     try:
         store = obstore.store.from_url(folder, **options)
     except (BaseError, ValueError, TypeError) as error:
-        raise UsageError(f"this address cannot be used ({error})", file=url) from error
+        raise UsageError(f"this address cannot be used ({first_line(error)})", file=url) from error
     try:
         size = int(obstore.head(store, name)["size"])
     except (BaseError, FileNotFoundError, PermissionError) as error:
-        raise BraindataError(f"the file cannot be read ({error})", file=url) from error
+        raise BraindataError(f"the file cannot be read ({first_line(error)})", file=url) from error
 
     def fetch(start: int, end: int) -> bytes:
         try:
             return bytes(obstore.get_range(store, name, start=start, end=end))
         except BaseError as error:
-            raise OSError(str(error)) from error
+            raise OSError(first_line(error)) from error
 
     return RangeFile(fetch, size, url)

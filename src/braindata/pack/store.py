@@ -22,16 +22,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from braindata.errors import BraindataError, DamageError
+from braindata.errors import BraindataError, DamageError, UsageError, first_line
 from braindata.files import atomic_path
 from braindata.pack.mask import MASK_VERSION
 from braindata.pack.order import VoxelOrder, packed_order, voxel_order
 from braindata.pack.sums import RegionMean
 
 FORMAT = "braindata-store"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CHUNK_VOXELS = 256
 HINT = "delete it and run again: it is made anew"
+REMOTE_HINT = (
+    "check the address and the network, and that the server answers requests for ranges; if the "
+    "file is at fault, put it there again"
+)
+# What h5py raises for a file that is damaged, or that somebody else made.
+_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Store:
     intercept: float
     path: Path
     _file: Any
+    _remote: bool = False
 
     @property
     def voxels(self) -> NDArray[np.int64]:
@@ -100,7 +107,10 @@ class Store:
     @property
     def has_samples(self) -> bool:
         """Whether it holds voxels, and not only the means of regions (`pack.store: false`)."""
-        return "samples" in self._file
+        try:
+            return "samples" in self._file
+        except _ERRORS as error:
+            raise self._damage(error) from error
 
     def means(self) -> dict[str, RegionMean]:
         """Return the means that were made while the image was open, by the region's key.
@@ -110,14 +120,14 @@ class Store:
         DamageError
             When a checksum is wrong.
         """
-        group = self._file.get("means", {})
         try:
+            group = self._file.get("means", {})
             return {
                 key: RegionMean(one[:], float(one.attrs["coverage"]), int(one.attrs["n_voxels"]))
                 for key, one in group.items()
             }
-        except OSError as error:
-            raise self._damage() from error
+        except _ERRORS as error:
+            raise self._damage(error) from error
 
     def read_voxels(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read the samples of some voxels.
@@ -125,7 +135,8 @@ class Store:
         Parameters
         ----------
         positions : ndarray of int, shape (n,)
-            Positions in `voxels` (not grid indices), in any order.
+            Positions in `voxels` (not grid indices), in any order. `VoxelOrder.positions` gives -1
+            for a voxel that is not stored: leave these out.
 
         Returns
         -------
@@ -134,6 +145,8 @@ class Store:
 
         Raises
         ------
+        UsageError
+            When there is no such position.
         DamageError
             When a checksum is wrong.
         BraindataError
@@ -149,21 +162,33 @@ class Store:
                 file=self.path,
                 hint="set pack.store: true and run again",
             )
-        samples = self._file["samples"]
-        result = np.empty((len(positions), self.n_volumes), samples.dtype)
-        chunks = positions // CHUNK_VOXELS
-        for chunk in np.unique(chunks):
-            wanted = chunks == chunk
-            start = int(chunk) * CHUNK_VOXELS
-            try:
-                block = samples[start : start + CHUNK_VOXELS]
-            except OSError as error:
-                raise self._damage() from error
-            result[wanted] = block[positions[wanted] - start]
+        beyond = (positions < 0) | (positions >= len(self.order.voxels))
+        if beyond.any():
+            raise UsageError(
+                f"{int(beyond.sum())} of {len(positions)} voxels are not in the store",
+                file=self.path,
+                hint="a position of -1 means that the store does not hold the voxel: leave it out",
+            )
+        try:
+            samples = self._file["samples"]
+            result = np.empty((len(positions), self.n_volumes), samples.dtype)
+            chunks = positions // CHUNK_VOXELS
+            for chunk in np.unique(chunks):
+                wanted = chunks == chunk
+                start = int(chunk) * CHUNK_VOXELS
+                result[wanted] = samples[start : start + CHUNK_VOXELS][positions[wanted] - start]
+        except (*_ERRORS, IndexError) as error:
+            raise self._damage(error) from error
         return result
 
-    def _damage(self) -> DamageError:
-        return DamageError("the sample store is damaged", file=self.path, hint=HINT)
+    def _damage(self, error: Exception) -> DamageError:
+        why = f" or cannot be read ({first_line(error)})" if self._remote else ""
+        return _unreadable(f"the sample store is damaged{why}", self.path, self._remote)
+
+
+def _unreadable(problem: str, path: Path, remote: bool) -> DamageError:
+    # One that lies elsewhere may be whole, and is not made anew by running again.
+    return DamageError(problem, file=path, hint=REMOTE_HINT if remote else HINT)
 
 
 def write_store(
@@ -225,7 +250,9 @@ def write_store(
         "attributes": attributes,
     }
     with _new_file(path.name) as file:
-        file.attrs["header"] = json.dumps(header, sort_keys=True)
+        # No attribute: HDF5 keeps no checksum of texts, and a flipped bit there may hang it.
+        text = json.dumps(header, sort_keys=True).encode()
+        _write(file, "header", np.frombuffer(text, np.uint8))
         _write(file, "mask", np.packbits(mask))
         _write(file, "has_data", np.packbits(has_data.astype(bool)))
         _write(file, "confounds", confounds.to_numpy(np.float64))
@@ -271,23 +298,25 @@ def open_store(source: Path | io.RawIOBase) -> Iterator[Store]:
     ----------
     source : Path or file object
         Where it lies; or an object that reads and seeks in it, such as one of
-        `braindata.pack.remote.RemoteFile`.
+        `braindata.pack.remote.RangeFile`.
 
     Raises
     ------
     DamageError
-        When the file is missing, truncated, no sample store, or one of another version.
+        When the file is missing, truncated, no sample store, or one of another version; when one
+        that lies elsewhere cannot be read.
     """
+    remote = not isinstance(source, Path)
     path = source if isinstance(source, Path) else Path(str(getattr(source, "name", "store")))
     try:
         file = h5py.File(source, "r")
     except OSError as error:
-        raise DamageError(
-            f"the sample store cannot be opened ({error})", file=path, hint=HINT
+        raise _unreadable(
+            f"the sample store cannot be opened ({first_line(error)})", path, remote
         ) from error
     with file:
         try:
-            header = json.loads(file.attrs["header"])
+            header = json.loads(file["header"][:].tobytes())
             if (header["format"], header["format_version"]) != (FORMAT, FORMAT_VERSION):
                 raise DamageError("a sample store of another version", file=path, hint=HINT)
             if header["mask_version"] != MASK_VERSION:
@@ -307,7 +336,8 @@ def open_store(source: Path | io.RawIOBase) -> Iterator[Store]:
                 intercept=header["intercept"],
                 path=path,
                 _file=file,
+                _remote=remote,
             )
-        except (KeyError, ValueError, OSError) as error:
-            raise DamageError("this is no sample store", file=path, hint=HINT) from error
+        except _ERRORS as error:
+            raise _unreadable("this is no sample store", path, remote) from error
         yield store

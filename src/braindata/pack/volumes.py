@@ -16,6 +16,7 @@ from typing import IO, Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from braindata.errors import DamageError
@@ -114,11 +115,11 @@ def open_volumes(path: Path) -> Volumes:
         proxy = image.dataobj
         slope, intercept = float(proxy.slope), float(proxy.inter)
         dtype, offset = np.dtype(proxy.dtype), int(proxy.offset)
-    except (ImageFileError, EOFError, OSError, zlib.error, ValueError, AttributeError) as error:
+    except (*UNZIP_ERRORS, ImageFileError, HeaderDataError, ValueError, AttributeError) as error:
         raise DamageError(
             f"the preprocessed image cannot be read ({error})", file=path, hint=HINT
         ) from error
-    if len(image.shape) != 4 or 0 in image.shape:
+    if len(image.shape) != 4 or min(image.shape) < 1:
         raise DamageError(
             f"the preprocessed image has shape {image.shape}, not four dimensions",
             file=path,

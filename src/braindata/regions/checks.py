@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from braindata.errors import UsageError
+from braindata.errors import BraindataError, UsageError
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing
 from braindata.regions.kinds import Atlas
@@ -83,8 +83,8 @@ def _check_parcels(region: Region, atlas: Atlas, placing: Placing) -> None:
 
     try:
         centers = parcel_centers(atlas, placing.files)
-    except UsageError as error:
-        raise UsageError(
+    except BraindataError as error:
+        raise type(error)(
             f"region {region.name}: {error.problem}", file=error.file, hint=error.hint
         ) from error
     for parcel, center in centers.items():

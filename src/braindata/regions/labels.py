@@ -54,6 +54,8 @@ def read_labels(path: Path) -> dict[str, int]:
         ) from error
     found: dict[str, int] = {}
     for name, index in pairs:
+        if not name:
+            raise UsageError(f"the parcel {index} has no name", file=path)
         if found.setdefault(name, index) != index:
             raise UsageError(
                 f"the parcel {name} has two numbers, {found[name]} and {index}", file=path
@@ -62,11 +64,16 @@ def read_labels(path: Path) -> dict[str, int]:
 
 
 def _pairs(lines: list[str]) -> list[tuple[str, int]]:
-    if "\t" in lines[0] and {"index", "name"} <= {cell.strip() for cell in lines[0].split("\t")}:
+    header = {cell.strip() for cell in lines[0].split("\t")}
+    if "\t" in lines[0] and {"index", "name"} & header:
+        if not {"index", "name"} <= header:
+            raise KeyError("a column is missing")
         rows = csv.DictReader(lines, delimiter="\t")
         rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-        return [(row["name"].strip(), int(row["index"])) for row in rows]
-    body = [line.split() for line in lines if not line.lstrip().startswith("#")]
+        # A row that ends early has no cell: the name of a parcel is no guess.
+        return [((row["name"] or "").strip(), int(row["index"] or "")) for row in rows]
+    # A comment may follow the colours, too.
+    body = [line.partition(" #")[0].split() for line in lines if not line.lstrip().startswith("#")]
     if body[0][0].lstrip("-").isdigit():
         return [(_name(words), int(words[0])) for words in body]
     names = [line.strip() for line in lines[::2]]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -20,6 +21,17 @@ from braindata.errors import BraindataError, DamageError, UsageError
 # Of an index: what rounding leaves of a point that lies exactly on, or half-way between, voxels.
 _DECIMALS = 9
 _GZIP = b"\x1f\x8b"
+_MOST = 2.0**53
+# What nibabel raises for a file that is no NIfTI image, or not all of one.
+NIFTI_ERRORS = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,16 @@ def read_volume(path: Path, sha256: str) -> Volume:
 @lru_cache(maxsize=2)
 def _read(path: Path, sha256: str) -> Volume:
     image = open_nifti(path, sha256)
-    data = np.asarray(image.dataobj)
+    try:
+        data = np.asarray(image.dataobj)
+    except (*NIFTI_ERRORS, TypeError, MemoryError) as error:
+        raise UsageError(f"its voxels cannot be read ({error})", file=path) from error
+    if data.dtype.kind not in "iufb":
+        raise UsageError(
+            "its voxels are colours or complex numbers",
+            file=path,
+            hint="save it as an image of plain numbers",
+        )
     affine = np.array(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise UsageError(
@@ -127,8 +148,16 @@ def _read(path: Path, sha256: str) -> Volume:
         )
     if not data.any():
         raise UsageError("all of its voxels are 0", file=path, hint="is it the right image?")
-    whole = data.dtype.kind in "iub" or bool((data == np.round(data)).all())
-    kept: NDArray[Any] = data.astype(np.int64 if whole else np.float32)
+    # Numbers that 64-bit integers hold and floats count one by one.
+    whole = float(np.abs(data).max()) < _MOST and bool((data == np.round(data)).all())
+    with np.errstate(over="ignore", under="ignore"):
+        kept: NDArray[Any] = data.astype(np.int64 if whole else np.float32)
+    if not np.isfinite(kept).all() or not kept.any():
+        raise UsageError(
+            "its values are too large or too small",
+            file=path,
+            hint="scale them: weights count in relation to each other only",
+        )
     kept.setflags(write=False)
     return Volume(kept, affine)
 
@@ -148,14 +177,7 @@ def open_nifti(path: Path, sha256: str) -> nib.Nifti1Image:
         raw = gzip.decompress(contents) if contents.startswith(_GZIP) else contents
         image: nib.Nifti1Image = nib.Nifti1Image.from_bytes(raw)
         return image
-    except (
-        nib.filebasedimages.ImageFileError,
-        nib.spatialimages.HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-    ) as error:
+    except NIFTI_ERRORS as error:
         raise UsageError(f"this is no NIfTI image ({error})", file=path) from error
 
 

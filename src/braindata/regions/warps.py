@@ -55,7 +55,7 @@ def read_warp(path: Path, sha256: str) -> Warp:
     DamageError
         When the contents are not those of the hash.
     """
-    steps = _read_h5(path, sha256) if path.suffix == ".h5" else [_read_field(path, sha256)]
+    steps = _read_h5(path, sha256) if path.suffix.lower() == ".h5" else [_read_field(path, sha256)]
 
     def warp(points: FloatArray) -> FloatArray:
         mapped = points * _FLIP

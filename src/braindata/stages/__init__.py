@@ -5,7 +5,7 @@ STEP_VERSION = {
     "pull": 1,
     "curate": 2,
     "preprocess": 1,
-    "pack": 2,
+    "pack": 3,
     "extract": 2,
     "derive": 1,
     "publish": 1,

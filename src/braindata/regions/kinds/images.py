@@ -112,9 +112,13 @@ def find_file(stated: str, folders: Sequence[Path], source: str | None = None) -
         When it is in none of the folders.
     """
     for folder in folders:
-        path: Path = (folder / Path(stated).expanduser()).resolve()
-        if path.is_file():
-            return path
+        try:
+            path: Path = (folder / Path(stated).expanduser()).resolve()
+            if path.is_file():
+                return path
+        except (RuntimeError, ValueError):
+            # `~somebody` who is not known here, or a character that no path has.
+            continue
     looked = " and in ".join(dict.fromkeys(str(folder) for folder in folders))
     raise UsageError(
         f"there is no file {stated}",

@@ -106,6 +106,12 @@ def parcel_maps(atlas: Atlas, files: RegionFiles) -> dict[str, int]:
             hint="state `threshold: 0.25`, or another, or `weights: true`",
         )
     first = atlas.first_index(files)
+    if first not in (0, 1):
+        raise UsageError(
+            f"the numbers of the maps begin at {first} in the label table",
+            file=path,
+            hint="the table must name all maps of the image, and count from 0 or from 1",
+        )
     maps = {name: number - first for name, number in numbers.items()}
     n_maps = volume.data.shape[3]
     beyond = [name for name, number in maps.items() if not 0 <= number < n_maps]
@@ -134,7 +140,8 @@ def parcel_centers(atlas: Atlas, files: RegionFiles) -> dict[str, tuple[float, f
         return {name: center for name, center in centers.items() if center is not None}
     _require_labels(volume, maps)
     # One pass over the image, however many parcels there are.
-    found = ndimage.center_of_mass(volume.data > 0, volume.data, list(maps.values()))
+    everywhere = np.ones(volume.data.shape, bool)
+    found = ndimage.center_of_mass(everywhere, volume.data, list(maps.values()))
     places = np.array(found) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     return {name: (x, y, z) for name, (x, y, z) in zip(maps, places.tolist(), strict=True)}
 
