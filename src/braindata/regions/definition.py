@@ -57,7 +57,11 @@ class Region(Strict):
 
     @property
     def definition_hash(self) -> str:
-        """Hash of what decides its voxels: a new name, process or source recomputes nothing."""
+        """Hash of what decides its voxels.
+
+        A new process or source leaves it, and with it the names of the region's files, as they are;
+        the region's own jobs run again, so that the tables say what the region file says.
+        """
         return definition_hash(self.space, self.definition)
 
     @property

@@ -24,6 +24,7 @@ from braindata.report.region_pictures import (
 
 # Pixels per mm.
 _SCALE = 3
+# Two lines above: what it is, and the names of the planes.
 _CAPTION = 24
 _OUTLINE = "#555555"
 _INSIDE = "#eeeeee"
@@ -54,7 +55,7 @@ def region_png(
     below = below.resize((below.width * _SCALE, below.height * _SCALE), Image.Resampling.BICUBIC)
     planes = [Plane(axis, 0.0) for axis in AXES]
     height = max(plane.shape[0] for plane in planes) * _SCALE
-    picture = Image.new("RGB", (below.width, _CAPTION + height + below.height), "white")
+    picture = Image.new("RGB", (below.width, 2 * _CAPTION + height + below.height), "white")
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(16)
     x, y, z = (round(value) for value in resolved.center_of_mass)
@@ -68,7 +69,7 @@ def region_png(
     left = 0
     for plane in planes:
         rows, columns = plane.shape
-        at = (left, _CAPTION + height - rows * _SCALE)
+        at = (left, 2 * _CAPTION + height - rows * _SCALE)
         for line in silhouette(plane.axis):
             pen.polygon(_placed(line, at), fill=_INSIDE, outline=_OUTLINE, width=2)
         for line in contours(projection(mask, affine, plane.axis), 0.5):
@@ -83,7 +84,7 @@ def region_png(
         for across, anchor, word in words:
             pen.text((across, _CAPTION + 4), word, fill=_OUTLINE, anchor=anchor, font=font)
         left = right
-    picture.paste(below, (0, _CAPTION + height))
+    picture.paste(below, (0, 2 * _CAPTION + height))
     handle = io.BytesIO()
     picture.save(handle, "PNG", optimize=True)
     return handle.getvalue()
