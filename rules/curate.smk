@@ -17,7 +17,9 @@ checkpoint curate:
         runtime=60,
     params:
         folder=output_folder,
-        parameters=PLAN.parameters("curate"),
+        parameters=lambda wildcards: PLAN.parameters(
+            "curate", dataset=wildcards.dataset
+        ),
         step_version=PLAN.step_version("curate"),
     shell:
         "braindata curate --output {params.folder:q} --dataset {wildcards.dataset}"

@@ -89,10 +89,9 @@ def pull(output: Path, dataset: str, source: Path, parameters: str) -> None:
 @_PARAMETERS
 def curate(output: Path, dataset: str, parameters: str) -> None:
     """Make the inventory: which recordings are used, and why the others are not."""
-    from braindata.curate.parameters import CurateParameters
     from braindata.stages import curate as stage
 
-    stage.run(_layout(output), dataset, _parse(CurateParameters, parameters))
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
 
 
 @cli.command()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
-from braindata.curate.inventory import Source, build_inventory
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.inventory import EVERYTHING, Source, build_inventory
+from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 
@@ -51,10 +51,10 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def rows(root: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
+def rows(root: Path, choice: Choice = EVERYTHING, **parameters: Any) -> dict[str, dict[str, Any]]:
     files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
     source = Source("ds", "v1", root, files)
-    table, left_out = build_inventory(source, Verdict(), CurateParameters(**parameters))
+    table, left_out = build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
     by_status = {row["recording"]: row["status"] for row in table.to_pylist()}
     assert {name: outcome.state for name, outcome in left_out.items()} == {
         name: status for name, status in by_status.items() if status != "used"
@@ -276,6 +276,41 @@ def test_tasks_and_echoes_can_be_left_out(bids: Callable[..., Path]) -> None:
         "sub-01_task-a_run-02_echo-1_bold": "excluded",
         "sub-01_task-rest_bold": "excluded",
     }
+
+
+def test_rules_of_metadata_and_who_overrules_them(bids: Callable[..., Path]) -> None:
+    root = bids("01", "02", "03", "04")
+    signed = {"who": "A", "when": "2026-01-31", "why": "fell asleep"}
+    save(root / "sub-02/func/sub-02_task-a_run-01_bold.nii.gz", (4, 4, 4, 70))
+    save(root / "sub-04/func/sub-04_task-a_run-01_bold.nii.gz", (4, 4, 4, 20))
+    choice = Choice.model_validate(
+        {
+            "subjects": ("01", "02", "03", "04"),
+            "decisions": {
+                "exclude": [{"subject": "02", **signed}],
+                "include": [{"recording": "sub-03_task-a_run-01_bold", **signed}],
+            },
+        }
+    )
+    found = {
+        row["subject"]: row for row in rows(root, choice, exclude=("n_volumes < 65",)).values()
+    }
+    assert [row["status"] for row in found.values()] == ["excluded", "excluded", "used", "excluded"]
+    assert found["01"]["stage"] == "curate"
+    assert (
+        found["01"]["reason"] == "n_volumes is 60, and curate.exclude has the rule n_volumes < 65"
+    )
+    assert "include" in found["01"]["hint"]
+    assert found["02"]["reason"] == "fell asleep (A, 2026-01-31)"
+    assert "fewer than 50" in found["04"]["reason"]
+    chosen = rows(root, Choice(subjects=("02",), tasks=("a",)))
+    assert [row["status"] for row in chosen.values()] == [
+        "excluded",
+        "used",
+        "excluded",
+        "excluded",
+    ]
+    assert chosen["sub-01_task-a_run-01_bold"]["reason"] == "subject 01 is not asked for"
 
 
 def test_milliseconds_in_a_header_that_says_so(tmp_path: Path) -> None:

@@ -17,16 +17,18 @@ from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_events
 from braindata.bids.sidecars import sidecar, stated_in
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict
 from braindata.errors import DataError
 from braindata.receipts import Outcome
+from braindata.tables.rules import first_match
 from braindata.tables.schemas import RECORDINGS
 
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 IMAGE_EXTENSIONS = (".nii.gz", ".nii")
 # More events than this share after the end of the run: another run's file, or milliseconds.
 MAX_SHARE_BEYOND = 0.5
+EVERYTHING = Choice()
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def index_images(root: Path) -> list[str]:
 
 
 def build_inventory(
-    source: Source, verdict: Verdict, parameters: CurateParameters
+    source: Source, verdict: Verdict, parameters: CurateParameters, choice: Choice = EVERYTHING
 ) -> tuple[pa.Table, dict[str, Outcome]]:
     """List the recordings of a data set with what is known of them before preprocessing.
 
@@ -70,7 +72,9 @@ def build_inventory(
     verdict : Verdict
         What the official validator said.
     parameters : CurateParameters
-        What the user excludes.
+        What the user excludes in all data sets.
+    choice : Choice
+        What is chosen of this one.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def build_inventory(
         beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
         row["validator_errors"] = verdict.errors_of(path, beside, row["events"], row["t1w"])
         row["status"] = "used"
-        outcome = _judge(source.root, row, parameters)
+        outcome = _judge(source.root, row, parameters, choice)
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
@@ -183,9 +187,14 @@ def _choose_t1w(t1ws: list[str], subject: str, session: str | None) -> str | Non
     return min(same or own, default=None)
 
 
-def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Outcome:
+def _judge(
+    root: Path, row: dict[str, Any], parameters: CurateParameters, choice: Choice
+) -> Outcome:
     """Complete a row with header and events, and say whether the recording can be used."""
-    by_choice = _excluded_by_choice(row, parameters)
+    back = choice.decisions.including(row)
+    by_choice = _of_another_kind(row) or (
+        None if back else _excluded_by_choice(row, parameters, choice)
+    )
     if by_choice is not None:
         return by_choice
     try:
@@ -201,12 +210,9 @@ def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Out
             _check_events(root / row["events"], header, row["tr"])
     except DataError as error:
         return Outcome.quarantine(error)
-    if row["n_volumes"] < parameters.min_volumes:
-        return Outcome(
-            "excluded",
-            f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",
-            "lower curate.min_volumes to use it",
-        )
+    by_rule = None if back else _excluded_by_rule(row, parameters)
+    if by_rule is not None:
+        return by_rule
     if row["t1w"] is None:
         return Outcome(
             "quarantined",
@@ -233,11 +239,45 @@ def _require_contents(path: Path) -> None:
         )
 
 
-def _excluded_by_choice(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
+def _excluded_by_choice(
+    row: dict[str, Any], parameters: CurateParameters, choice: Choice
+) -> Outcome | None:
     if parameters.tasks and row["task"] not in parameters.tasks:
         return Outcome(
             "excluded", f"task {row['task']} is not asked for", "see curate.tasks in the config"
         )
+    for column, asked in (("subject", choice.subjects), ("task", choice.tasks)):
+        if asked and row[column] not in asked:
+            return Outcome(
+                "excluded",
+                f"{column} {row[column]} is not asked for",
+                f"see {column}s of this data set in the config",
+            )
+    decision = choice.decisions.excluding(row)
+    if decision is not None:
+        return Outcome("excluded", decision.signed(), f"see the exclusions of {row['dataset']}")
+    return None
+
+
+def _excluded_by_rule(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
+    if row["n_volumes"] < parameters.min_volumes:
+        return Outcome(
+            "excluded",
+            f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",
+            "lower curate.min_volumes to use it",
+        )
+    rule = first_match(parameters.exclude, row)
+    if rule is not None:
+        return Outcome(
+            "excluded",
+            rule.reason(row, "curate.exclude"),
+            "change the rule, or bring the recording back under `include` in the exclusions of "
+            f"{row['dataset']}",
+        )
+    return None
+
+
+def _of_another_kind(row: dict[str, Any]) -> Outcome | None:
     if row["echo"] is not None:
         return Outcome(
             "excluded",

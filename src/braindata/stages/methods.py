@@ -66,7 +66,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     parameters = _common("extract", settings)
     return MethodsFacts(
         datasets=_datasets(layout, published.notes["release"]),
-        curate=_model(CurateParameters, "curate", [r.parameters for r in curated]),
+        curate=_model(CurateParameters, "curate", [r.parameters["curate"] for r in curated]),
         preprocess=_model(NativeParameters, "preprocess", [r.parameters for r in preprocessed]),
         space=_common("preprocess", [r.notes["space"] for r in preprocessed]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),

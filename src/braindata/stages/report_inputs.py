@@ -25,6 +25,7 @@ from braindata.report.responses import Responses, average_responses
 from braindata.report.site import Corpus, TrialCounts
 from braindata.stages import STEP_VERSION
 from braindata.stages.job import unit_receipts
+from braindata.stages.recordings import PUBLISH
 from braindata.tables.reading import Tables, open_tables
 
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
@@ -82,7 +83,14 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
         coverage=_coverage(tables),
         strategy=STRATEGY,
         responses={
-            row["region"]: _responses(layout, tables, datasets, keys[row["region"]], shelf)
+            row["region"]: _responses(
+                layout,
+                tables,
+                datasets,
+                keys[row["region"]],
+                shelf,
+                published.with_state("excluded"),
+            )
             for row in regions
         },
         recording_pictures=pictures,
@@ -133,6 +141,8 @@ def _with_facts(
     if row["reason"] is not None and row["stage"] is not None:
         of_curation = (row["dataset"], None)
         fault = faults.get((row["dataset"], row["stage"], row["recording"]), of_curation)
+        if row["stage"] == PUBLISH:
+            return row | facts | {"log": f"logs/{PUBLISH}.log"}
         facts |= {"log": f"logs/{row['stage']}/{fault[0]}.log", "file": fault[1]}
     return row | facts
 
@@ -184,7 +194,12 @@ def _recording_set(
 
 
 def _responses(
-    layout: Layout, tables: Tables, datasets: list[str], key: str, shelf: Shelf
+    layout: Layout,
+    tables: Tables,
+    datasets: list[str],
+    key: str,
+    shelf: Shelf,
+    left_out: list[str],
 ) -> Responses:
     region = key.rpartition("-")[0]
     # From the jobs' receipts: what they hash is in the release, and nothing need be read for it.
@@ -206,6 +221,8 @@ def _responses(
         return {}, asdict(average_responses(series, trials))
 
     content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}
+    if left_out:
+        content["left out"] = left_out
     return Responses.from_json(shelf.get(content, draw).data)
 
 
