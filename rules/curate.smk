@@ -5,6 +5,7 @@ checkpoint curate:
         receipt=update(f"{OUT}/curated/{{dataset}}.receipt.json"),
         inventory=update(f"{OUT}/curated/{{dataset}}.parquet"),
         validation=update(f"{OUT}/curated/{{dataset}}.validation.json"),
+        facts=update(f"{OUT}/curated/{{dataset}}.facts.json"),
     log:
         f"{OUT}/logs/curate/{{dataset}}.log",
     benchmark:

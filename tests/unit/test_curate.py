@@ -54,7 +54,8 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
 def rows(root: Path, choice: Choice = EVERYTHING, **parameters: Any) -> dict[str, dict[str, Any]]:
     files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
     source = Source("ds", "v1", root, files)
-    table, left_out = build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
+    inventory = build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
+    table, left_out = inventory.table, inventory.left_out
     by_status = {row["recording"]: row["status"] for row in table.to_pylist()}
     assert {name: outcome.state for name, outcome in left_out.items()} == {
         name: status for name, status in by_status.items() if status != "used"
@@ -357,7 +358,7 @@ def test_the_real_localizer_is_used_in_spite_of_two_errors(shared_data: Path) ->
         "STIMULUS_FILE_MISSING",
         "TSV_VALUE_INCORRECT_TYPE",
     }
-    table, _ = build_inventory(Source("localizer", "v", root, {}), verdict, CurateParameters())
-    (row,) = table.to_pylist()
+    source = Source("localizer", "v", root, {})
+    (row,) = build_inventory(source, verdict, CurateParameters()).table.to_pylist()
     assert row["status"] == "used"
     assert (row["tr"], row["n_volumes"], len(row["validator_errors"])) == (2.0, 156, 2)

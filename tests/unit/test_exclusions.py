@@ -108,6 +108,9 @@ def test_people_overrule_rules_at_publish() -> None:
     assert outcome.reason == "fd_mean is 0.61, and publish.exclude has the rule fd_mean > 0.5"
     back = Decisions(include=(Decision(subject="01", **SIGNED),))
     assert leave_out(bad, rules, back) is None
+    assert bad["warnings"] == [
+        f"{outcome.reason}; brought back: fell asleep (A. Author, 2026-01-31)"
+    ]
     out = Decisions(exclude=(Decision(subject="01", stage="publish", **SIGNED),))
     outcome = leave_out(row(subject="01", fd_mean=0.1), rules, out)
     assert outcome is not None

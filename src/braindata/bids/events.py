@@ -12,23 +12,25 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from braindata.bids.inheritance import inherited
+from braindata.bids.inheritance import Tree
 from braindata.errors import DataError
 
 # BIDS writes a missing value as n/a; the others are what data sets have instead.
 MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
+# A million events of a hundred letters are no events of a person in a scanner.
+MAX_TABLE = 100 * 1024**2
 # File names, also where they look like numbers.
 TEXT = ("stim_file",)
 # A number whose text says nothing beyond its value: 7, -1.5, 1e-3, but not 007, which is a label.
 _PLAIN_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
-def find_events(root: Path, recording: str) -> str | None:
+def find_events(root: Path | Tree, recording: str) -> str | None:
     """Return the events file that applies to a recording by the inheritance principle.
 
     Parameters
     ----------
-    root : Path
+    root : Path or Tree
         The BIDS folder.
     recording : str
         Path of the recording below `root`.
@@ -39,7 +41,8 @@ def find_events(root: Path, recording: str) -> str | None:
         Path below `root` of the file that lies nearest to the recording, and among those the one
         that shares most entities; None when there is none.
     """
-    return next(iter(inherited(root, recording, "events", ".tsv")), None)
+    tree = root if isinstance(root, Tree) else Tree(root)
+    return next(iter(tree.inherited(recording, "events", ".tsv")), None)
 
 
 def read_events(path: Path) -> pd.DataFrame:
@@ -60,6 +63,7 @@ def read_events(path: Path) -> pd.DataFrame:
         When the file cannot be read, is empty, lacks `onset` or `duration`, or has text in them.
     """
     try:
+        require_table_size(path)
         # utf-8-sig: real data sets have byte-order marks.
         text = path.read_text(encoding="utf-8-sig")
         table = _parse(text, csv.QUOTE_MINIMAL)
@@ -105,6 +109,25 @@ def read_events(path: Path) -> pd.DataFrame:
             hint="each event needs an onset in seconds",
         )
     return table
+
+
+def require_table_size(path: Path) -> None:
+    """Check that a table of text is of a size that such tables have.
+
+    Raises
+    ------
+    DataError
+        When it is larger: it would fill the memory.
+    OSError
+        When it is not there.
+    """
+    size = path.stat().st_size
+    if size > MAX_TABLE:
+        raise DataError(
+            f"the table has {size / 1024**2:,.0f} MiB, which no such table has",
+            file=path,
+            hint="is it another file under this name? fetch it again, or delete it",
+        )
 
 
 def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from braindata.curate.licences import LicenceClass
 from braindata.tables.exclusions import Decisions
 from braindata.tables.rules import METADATA, canonical
 
@@ -29,11 +30,17 @@ class CurateParameters(BaseModel):
         "one of < <= > >= == !=, a value. Quality is known later: see `publish.exclude`.",
     )
 
+    require_licence: tuple[LicenceClass, ...] = Field(
+        default=(),
+        description="Use only data sets under one of these licences, as `recordings` classes them; "
+        "empty means all. What states none, or one that is not known, is `unknown`.",
+    )
+
     @field_validator("exclude")
     @classmethod
     def _rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
         known: tuple[str, ...] = canonical(
-            rules, METADATA, "it is found out by preprocessing: write the rule in publish.exclude"
+            rules, METADATA, "it is found out later: write the rule in publish.exclude"
         )
         return known
 

@@ -6,8 +6,8 @@ STEP_VERSION = {
     "curate": 3,
     "preprocess": 1,
     "pack": 2,
-    "extract": 2,
-    "derive": 1,
+    "extract": 3,
+    "derive": 2,
     "publish": 2,
     "report": 3,
 }

@@ -15,22 +15,32 @@ from braindata.tables.rules import first_match
 from braindata.tables.shards import read_shard, write_shard
 
 
-def leave_out(
-    row: Mapping[str, Any], rules: tuple[str, ...], decisions: Decisions
-) -> Outcome | None:
+def leave_out(row: dict[str, Any], rules: tuple[str, ...], decisions: Decisions) -> Outcome | None:
     """Return why a recording is left out of the tables; None when it is in them.
+
+    That somebody brought it back is entered among its `warnings`.
 
     Parameters
     ----------
-    row : mapping
+    row : dict
         Its row of `recordings`, quality included.
     rules : tuple of str
         Those of the configuration.
     decisions : Decisions
         Those about its data set that count here; including one overrules a rule.
     """
-    if decisions.including(row) is not None:
-        return None
+    outcome = _outcome(row, rules, decisions)
+    back = decisions.including(row)
+    if outcome is None or back is None:
+        return outcome
+    said = f"{outcome.reason}; brought back: {back.signed()}"
+    row["warnings"] = [*(row["warnings"] or ()), said]
+    return None
+
+
+def _outcome(
+    row: Mapping[str, Any], rules: tuple[str, ...], decisions: Decisions
+) -> Outcome | None:
     decision = decisions.excluding(row)
     if decision is not None:
         return Outcome("excluded", decision.signed(), f"see the exclusions of {row['dataset']}")

@@ -30,9 +30,20 @@ METADATA: dict[str, Kind] = {
     "tr": "number",
     "n_volumes": "number",
     "sampling_frequency": "number",
+    "n_echoes": "number",
+    "echo_time": "number",
+    "flip_angle": "number",
+    "phase_encoding": "text",
+    "slice_timing": "flag",
+    "manufacturer": "text",
+    "scanner": "text",
+    "field_strength": "number",
+    "n_events": "number",
+    "licence_class": "text",
 }
-# What is known once a recording is preprocessed.
+# What is known once all recordings are looked at, or once they are preprocessed.
 QUALITY: dict[str, Kind] = {
+    "variant": "text",
     "space": "text",
     "backend": "text",
     "distortion_corrected": "flag",
