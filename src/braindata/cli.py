@@ -137,10 +137,9 @@ def extract(output: Path, dataset: str, parameters: str) -> None:
 @_PARAMETERS
 def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
     """Estimate the single-trial responses of one region."""
-    from braindata.derive.parameters import DeriveParameters
     from braindata.stages import derive as stage
 
-    stage.run(_layout(output), dataset, region, _parse(DeriveParameters, parameters))
+    stage.run(_layout(output), dataset, region, _parse(stage.Parameters, parameters))
 
 
 @cli.command()

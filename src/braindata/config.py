@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.curate.parameters import CurateParameters
-from braindata.derive.parameters import DeriveParameters
+from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
@@ -48,6 +48,10 @@ class Dataset(Section):
     )
     tasks: tuple[str, ...] = Field(
         default=(), description="Use only these tasks of it; empty means all. See `curate.tasks`."
+    )
+    event_mapping: EventMapping = Field(
+        default_factory=EventMapping,
+        description="Which columns of its events files hold what of a trial.",
     )
 
 

@@ -125,8 +125,9 @@ class Plan:
                         "spaces": spaces,
                     }
                 )
-            case "derive":
-                return _json(self.config.derive)
+            case "derive" if dataset is not None:
+                events = self._datasets[dataset].event_mapping
+                return _json({"derive": self.config.derive, "events": events})
             case "publish":
                 at = {name: d.at("publish") for name, d in self._decisions.items()}
                 return _json(

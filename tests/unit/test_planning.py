@@ -41,7 +41,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
     extract = json.loads(plan.parameters("extract", region))
     assert extract["extract"]["strategies"] == ["none"]
     assert extract["region"]["name"] == plan.regions[region].name
-    assert "strategies" not in plan.parameters("derive")
+    assert "strategies" not in plan.parameters("derive", dataset="ds")
     assert json.loads(plan.parameters("publish")) == {
         "datasets": ["ds"],
         "regions": list(plan.regions),

@@ -71,7 +71,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         space=_common("preprocess", [r.notes["space"] for r in preprocessed]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
-        derive=_model(DeriveParameters, "derive", [r.parameters for r in derived]),
+        derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
         versions=_versions([*ran, published]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
