@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from braindata.bids.events import EventTimes, read_event_times, read_events
 from braindata.curate.accounting import MISNAMED, RECORDING, T1W
 from braindata.curate.acquisition import acquisition, check_slice_timing
 from braindata.curate.checks import check_events, check_text, same_bytes
@@ -22,6 +23,7 @@ from braindata.curate.licences import CLASSES, licence_class
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.participants import read_participants
 from braindata.curate.validator import Verdict
+from braindata.errors import DataError
 from braindata.files import sha256_file
 
 SIDECAR = {
@@ -226,19 +228,54 @@ EVENT_FAULTS = {
 
 @pytest.mark.parametrize("said", EVENT_FAULTS)
 def test_odd_events(said: str) -> None:
-    events = pd.DataFrame(EVENT_FAULTS[said], columns=["onset", "duration"])
+    events = EventTimes.of(pd.DataFrame(EVENT_FAULTS[said], columns=["onset", "duration"]))
     found = check_events(events, "x_events.tsv", 120.0, 2.0)
     assert any(said in one and one.startswith("x_events.tsv: ") for one in found), found
 
 
 def test_events_that_are_in_order() -> None:
     times = {"onset": [0.0, 1.0], "duration": [1.0, np.nan], "response_time": [0.5, np.nan]}
-    assert check_events(pd.DataFrame(times), "x", 120.0, 2.0) == []
+    assert check_events(EventTimes.of(pd.DataFrame(times)), "x", 120.0, 2.0) == []
     times["response_time"] = [650.0, 700.0]
-    (said,) = check_events(pd.DataFrame(times), "x", 120.0, 2.0)
+    (said,) = check_events(EventTimes.of(pd.DataFrame(times)), "x", 120.0, 2.0)
     assert "response_time has a median of 675 s: is it in milliseconds?" in said
     times["response_time"] = ["slow", "fast"]
-    assert check_events(pd.DataFrame(times), "x", 120.0, 2.0) == []
+    assert check_events(EventTimes.of(pd.DataFrame(times)), "x", 120.0, 2.0) == []
+
+
+TABLES = [
+    "onset\tduration\tresponse_time\n1\t1\t0.5\n2.5\tn/a\tn/a\n",
+    "duration\tonset\tx\n1\t1\ta\n1\t1\ta\n",
+    "onset\tduration\n007\t1\n2\t-1e-3",
+    'onset\tduration\tx\n1\t1\t"a\n2\t1\tb\n',
+    "onset\tduration\tx\n1\t1\ta\n\n2\t1\tb\n\n",
+    "onset\tduration\tresponse_time\n1\t1\tslow\n2\t1\t0.1\n",
+    "\ufeffonset\tduration\r\n1\t1\r\n2\t1\r\n",
+    "onset\tduration\n1\t1\t1\n",
+    "onset\tduration\n1\tinf\n",
+    "onset\tduration\n1_0\t1\n",
+    "onset\tduration\nn/a\t1\n",
+    "onset\tonset\tduration\n1\t1\t1\n",
+    "onset\tduration\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_times_are_those_of_the_whole_table(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x_events.tsv"
+    path.write_bytes(text.encode())
+    try:
+        expected = EventTimes.of(read_events(path))
+    except DataError as error:
+        with pytest.raises(DataError) as caught:
+            read_event_times(path)
+        assert caught.value.problem == error.problem
+        return
+    found = read_event_times(path)
+    assert (found.columns, found.n_doubles) == (expected.columns, expected.n_doubles)
+    for name in ("onset", "duration", "response_time"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_marks_and_line_ends_are_read_anyway(bids: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from braindata.bids.entities import entities
@@ -34,10 +34,13 @@ class Tree:
         """Return the files of one kind that apply to a recording (see `inherited`)."""
         own = entities(recording)
         found = []
-        for folder in PurePosixPath(recording).parents:
+        folder = recording
+        while folder:
+            # Texts, not paths: this is done for each file of each data set.
+            folder = folder.rpartition("/")[0]
             matches = [
-                (-len(named), (folder / name).as_posix())
-                for name, named in self._listing(folder.as_posix()).get((suffix, extension), ())
+                (-len(named), f"{folder}/{name}" if folder else name)
+                for name, named in self._listing(folder).get((suffix, extension), ())
                 if all(own.get(key) == value for key, value in named.items())
             ]
             found += [path for _, path in sorted(matches)]

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
+
+from braindata.bids.events import EventTimes
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # People answer within this time (s) where it is of use; medians beyond are in milliseconds.
@@ -25,13 +27,13 @@ def check_text(path: Path) -> list[str]:
     return odd
 
 
-def check_events(events: pd.DataFrame, name: str, end: float, tr: float) -> list[str]:
+def check_events(events: EventTimes, name: str, end: float, tr: float) -> list[str]:
     """Return what is odd in the events of a run.
 
     Parameters
     ----------
-    events : pandas.DataFrame
-        As `read_events` returns them.
+    events : EventTimes
+        As `read_event_times` returns them.
     name : str
         Name of the file.
     end : float
@@ -39,11 +41,12 @@ def check_events(events: pd.DataFrame, name: str, end: float, tr: float) -> list
     tr : float
         Its repetition time in s.
     """
-    onsets, durations = events["onset"].to_numpy(), events["duration"].to_numpy()
+    onsets, durations = events.onset, events.duration
+    n_events = len(onsets)
     odd = []
     beyond = int((onsets >= end).sum())
     if beyond:
-        odd.append(f"{beyond} of {len(events)} events start after the end of the run at {end:g} s")
+        odd.append(f"{beyond} of {n_events} events start after the end of the run at {end:g} s")
     over = int(((onsets < end) & (onsets + np.nan_to_num(durations) > end + tr)).sum())
     if over:
         odd.append(f"{_events(over)} last{'s' if over == 1 else ''} longer than the run")
@@ -53,20 +56,19 @@ def check_events(events: pd.DataFrame, name: str, end: float, tr: float) -> list
     negative = int((durations < 0).sum())
     if negative:
         odd.append(f"{_events(negative)} {'has' if negative == 1 else 'have'} a negative duration")
-    doubles = int(events.duplicated().sum())
+    doubles = events.n_doubles
     if doubles:
         odd.append(f"{_events(doubles)} {'is' if doubles == 1 else 'are'} there twice")
-    at_once = int(events["onset"].duplicated().sum()) - doubles
+    at_once = n_events - len(np.unique(onsets)) - doubles
     if at_once > 0:
         odd.append(f"{_events(at_once)} share{'s' if at_once == 1 else ''} an onset with another")
     if (np.diff(onsets) < 0).any():
         odd.append("the events are not in the order of their onsets")
-    for column in ("response_time", "duration"):
-        values = events[column] if column in events.columns else None
-        if values is None or not pd.api.types.is_numeric_dtype(values):
-            continue
-        median = values[values > 0].median()
-        if median > (LONGEST_RESPONSE if column == "response_time" else end):
+    for column, longest in (("response_time", LONGEST_RESPONSE), ("duration", end)):
+        values: NDArray[np.float64] | None = getattr(events, column)
+        positive = np.empty(0) if values is None else values[values > 0]
+        median = float(np.median(positive)) if len(positive) else 0.0
+        if median > longest:
             odd.append(f"{column} has a median of {median:g} s: is it in milliseconds?")
     return [f"{name}: {one}" for one in odd]
 

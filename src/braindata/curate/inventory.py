@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
-from braindata.bids.events import find_events, read_events
+from braindata.bids.events import find_events, read_event_times
 from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar, stated_in
 from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
@@ -320,8 +320,8 @@ def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
     row["warnings"] += check_slice_timing(metadata, header.shape, tr)
     if row["events"] is not None:
         path = root / row["events"]
-        events = read_events(path)
+        events = read_event_times(path)
         end = header.n_volumes * tr
-        row |= {"n_events": len(events), "event_columns": [str(name) for name in events.columns]}
+        row |= {"n_events": len(events.onset), "event_columns": events.columns}
         require_events_within(events, end, path)
         row["warnings"] += check_text(path) + check_events(events, path.name, end, tr)

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from braindata.bids.events import EventTimes
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.errors import DataError
 from braindata.receipts import Outcome
@@ -115,7 +114,7 @@ def require_contents(path: Path) -> None:
         )
 
 
-def require_events_within(events: pd.DataFrame, end: float, path: Path) -> None:
+def require_events_within(events: EventTimes, end: float, path: Path) -> None:
     """Check that the events are those of a run that ends at `end` (s).
 
     Raises
@@ -123,10 +122,10 @@ def require_events_within(events: pd.DataFrame, end: float, path: Path) -> None:
     DataError
         When most of them start after it.
     """
-    beyond = int((events["onset"] >= end).sum())
-    if beyond > MAX_SHARE_BEYOND * len(events):
+    beyond = int((events.onset >= end).sum())
+    if beyond > MAX_SHARE_BEYOND * len(events.onset):
         raise DataError(
-            f"{beyond} of {len(events)} events start after the end of the run at {end:g} s",
+            f"{beyond} of {len(events.onset)} events start after the end of the run at {end:g} s",
             file=path,
             hint="are the onsets in milliseconds, or is it another run's events file?",
         )
