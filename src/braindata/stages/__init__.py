@@ -9,5 +9,5 @@ STEP_VERSION = {
     "extract": 3,
     "derive": 2,
     "publish": 2,
-    "report": 3,
+    "report": 4,
 }

@@ -98,7 +98,17 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
             layout, datasets[0], keys, regions, _first_store(layout, units), shelf
         ),
         template=_template(shelf) if any(one.files for one in pictures.values()) else None,
+        facts={dataset: _facts(layout, dataset) for dataset in datasets},
     )
+
+
+def _facts(layout: Layout, dataset: str) -> dict[str, Any]:
+    path = layout.facts(dataset)
+    if not path.is_file():
+        # Somebody may have tidied up: the card says less then.
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
 
 
 def _faults(
