@@ -52,7 +52,7 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
 
 
 def rows(root: Path, choice: Choice = EVERYTHING, **parameters: Any) -> dict[str, dict[str, Any]]:
-    files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
+    files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if not p.is_dir()}
     source = Source("ds", "v1", root, files)
     inventory = build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
     table, left_out = inventory.table, inventory.left_out

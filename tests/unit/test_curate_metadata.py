@@ -66,11 +66,11 @@ def bids(tmp_path: Path) -> Path:
 
 
 def build(root: Path, choice: Choice = EVERYTHING, **parameters: Any) -> Inventory:
-    files = {
-        path.relative_to(root).as_posix(): sha256_file(path) if path.is_file() else ""
-        for path in root.rglob("*")
-        if not path.is_dir()
-    }
+    files = {}
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            digest = sha256_file(path) if path.is_file() else ""
+            files[path.relative_to(root).as_posix()] = digest
     source = Source("ds", "v1", root, files)
     return build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
 
@@ -380,7 +380,25 @@ def test_every_image_is_accounted_for(bids: Path) -> None:
     assert roles["sub-01/extra/some.nii.gz"] == MISNAMED
 
 
+def loops(root: Path) -> None:
+    (root / "sub-01/func/there").symlink_to(root / "sub-02")
+    (root / "sub-02/func/back").symlink_to(root / "sub-01")
+
+
+def deep(root: Path) -> None:
+    # Deeper than a path can be long, and not deeper than what tidies up after tests.
+    folder = os.open(root / "sub-01/func", os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d" * 20, dir_fd=folder)
+        inner = os.open("d" * 20, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+
+
 DIRT: dict[str, Callable[[Path], object]] = {
+    "loops": loops,
+    "deep": deep,
     "loop": lambda root: (root / "sub-01/func/loop").symlink_to(root / "sub-01"),
     "long name": lambda root: (root / f"sub-01/func/{'x' * 240}.nii.gz").touch(),
     "pipe": lambda root: os.mkfifo(root / "sub-01/func/sub-01_task-a_bold.json"),

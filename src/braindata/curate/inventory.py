@@ -127,6 +127,9 @@ def build_inventory(
         What is chosen of this one.
     """
     images = index_images(source.root)
+    if source.sha256:
+        # The index follows linked folders, round and round; what is pulled is what counts.
+        images = [path for path in images if path in source.sha256]
     tree = Tree(source.root)
     stated = dataset_description(source.root).get("License")
     licence = None if stated is None else str(stated)
