@@ -5,6 +5,7 @@ checkpoint curate:
         receipt=update(f"{OUT}/curated/{{dataset}}.receipt.json"),
         inventory=update(f"{OUT}/curated/{{dataset}}.parquet"),
         validation=update(f"{OUT}/curated/{{dataset}}.validation.json"),
+        facts=update(f"{OUT}/curated/{{dataset}}.facts.json"),
     log:
         f"{OUT}/logs/curate/{{dataset}}.log",
     benchmark:
@@ -17,7 +18,9 @@ checkpoint curate:
         runtime=60,
     params:
         folder=output_folder,
-        parameters=PLAN.parameters("curate"),
+        parameters=lambda wildcards: PLAN.parameters(
+            "curate", dataset=wildcards.dataset
+        ),
         step_version=PLAN.step_version("curate"),
     shell:
         "braindata curate --output {params.folder:q} --dataset {wildcards.dataset}"

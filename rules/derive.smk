@@ -17,7 +17,9 @@ rule derive:
         runtime=30,
     params:
         folder=output_folder,
-        parameters=PLAN.parameters("derive"),
+        parameters=lambda wildcards: PLAN.parameters(
+            "derive", dataset=wildcards.dataset
+        ),
         step_version=PLAN.step_version("derive"),
     shell:
         "braindata derive --output {params.folder:q} --dataset {wildcards.dataset}"

@@ -103,10 +103,9 @@ def pull(output: Path, dataset: str, source: Path, parameters: str) -> None:
 @_PARAMETERS
 def curate(output: Path, dataset: str, parameters: str) -> None:
     """Make the inventory: which recordings are used, and why the others are not."""
-    from braindata.curate.parameters import CurateParameters
     from braindata.stages import curate as stage
 
-    stage.run(_layout(output), dataset, _parse(CurateParameters, parameters))
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
 
 
 @cli.command()
@@ -152,10 +151,9 @@ def extract(output: Path, dataset: str, parameters: str) -> None:
 @_PARAMETERS
 def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
     """Estimate the single-trial responses of one region."""
-    from braindata.derive.parameters import DeriveParameters
     from braindata.stages import derive as stage
 
-    stage.run(_layout(output), dataset, region, _parse(DeriveParameters, parameters))
+    stage.run(_layout(output), dataset, region, _parse(stage.Parameters, parameters))
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.curate.parameters import CurateParameters
-from braindata.derive.parameters import DeriveParameters
+from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
@@ -20,7 +20,9 @@ from braindata.pack.parameters import PackParameters
 from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullParameters
 from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
+from braindata.tables.parameters import PublishParameters
 
+DEFAULT_EXCLUSIONS = "config/exclusions"
 DATASET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
@@ -40,6 +42,16 @@ class Dataset(Section):
     source: str = Field(min_length=1, description="A local BIDS folder.")
     modalities: tuple[Literal["fmri"], ...] = Field(
         default=("fmri",), min_length=1, description="Which modalities of it to use."
+    )
+    subjects: tuple[str, ...] = Field(
+        default=(), description="Use only these people (labels as in file names); empty means all."
+    )
+    tasks: tuple[str, ...] = Field(
+        default=(), description="Use only these tasks of it; empty means all. See `curate.tasks`."
+    )
+    event_mapping: EventMapping = Field(
+        default_factory=EventMapping,
+        description="Which columns of its events files hold what of a trial.",
     )
 
 
@@ -121,6 +133,14 @@ class Config(Section):
     derive: DeriveParameters = Field(
         default_factory=DeriveParameters, description="How trials are estimated."
     )
+    publish: PublishParameters = Field(
+        default_factory=PublishParameters, description="Which recordings are in the tables."
+    )
+    exclusions: str = Field(
+        default=DEFAULT_EXCLUSIONS,
+        description="A folder with a file `<id of the data set>.yaml` for each data set of which "
+        "people leave out recordings or bring them back, with who, when and why: docs/curation.md.",
+    )
 
 
 def config_schema() -> str:
@@ -194,7 +214,8 @@ def load_config(
     Returns
     -------
     config : Config
-        With absolute paths in `datasets[].source`, `regions` and `spaces.transforms[].file`.
+        With absolute paths in `datasets[].source`, `regions`, `exclusions` (empty where there is
+        no such folder) and `spaces.transforms[].file`.
     output : Path
         The output folder, absolute.
 
@@ -242,8 +263,29 @@ def load_config(
                 hint="choose an output folder beside the source, not within it or around it",
             )
         datasets.append(dataset.model_copy(update={"source": str(source)}))
-    placed = {"datasets": tuple(datasets), **_region_paths(config, values, documents, home)}
+    exclusions = _exclusions(config, values, documents)
+    placed = {
+        "datasets": tuple(datasets),
+        "exclusions": exclusions,
+        **_region_paths(config, values, documents, home),
+    }
     return config.model_copy(update=placed), output
+
+
+def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[Document]) -> str:
+    folder = _base_folder("exclusions", values.get("exclusions"), documents)
+    if "exclusions" not in values:
+        # Where the project's own files lie: nobody has stated it, so nobody misses it.
+        found = _existing(DEFAULT_EXCLUSIONS, *map(_project, documents[::-1]), Path.cwd())
+        return str(found or "")
+    found = _existing(config.exclusions, folder, Path.cwd())
+    if found is None or not found.is_dir():
+        raise UsageError(
+            f"exclusions: there is no folder {config.exclusions}",
+            file=locate(("exclusions",), values, documents),
+            hint=f"looked in {folder} and in {Path.cwd()}",
+        )
+    return str(found)
 
 
 def load_region_config(
@@ -300,9 +342,13 @@ def _base_folder(key: str, value: object, documents: Sequence[Document]) -> Path
     for document in reversed(documents):
         body = document.value
         if isinstance(body, dict) and key in body and body[key] == value:
-            folder = document.path.resolve().parent
-            return folder.parent if folder.name == "config" else folder
+            return _project(document)
     return Path.cwd()
+
+
+def _project(document: Document) -> Path:
+    folder = document.path.resolve().parent
+    return folder.parent if folder.name == "config" else folder
 
 
 def _existing(path: str, *folders: Path) -> Path | None:

@@ -40,6 +40,10 @@ class Layout:
         """The official validator's verdict."""
         return self.output / "curated" / f"{dataset}.validation.json"
 
+    def facts(self, dataset: str) -> Path:
+        """What the card of a data set says: its people, its images, what is odd."""
+        return self.output / "curated" / f"{dataset}.facts.json"
+
     def derivatives(self, dataset: str) -> Path:
         """The BIDS derivatives of a data set."""
         return self.output / "derivatives" / dataset

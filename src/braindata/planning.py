@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from braindata.config import Config, SpacesSection, load_config
+from braindata.config_exclusions import read_exclusions
 from braindata.config_lines import read_document
 from braindata.config_regions import read_regions
+from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
@@ -32,6 +34,7 @@ from braindata.scaffold.project import check_version
 from braindata.stages import STEP_VERSION
 from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
+from braindata.tables.exclusions import Decisions
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
@@ -76,6 +79,8 @@ class Plan:
         self.placing = Placing(region_files, spaces)
         self._units: dict[str, tuple[int, list[str]]] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
+        folder = Path(self.config.exclusions) if self.config.exclusions else None
+        self._decisions = read_exclusions(folder, self.datasets)
 
     @property
     def datasets(self) -> list[str]:
@@ -90,7 +95,7 @@ class Plan:
         """Return a hash that changes when a file of the source does."""
         return listing_hash(Path(self.source(dataset)))
 
-    def parameters(self, stage: str, region: str | None = None) -> str:
+    def parameters(self, stage: str, region: str | None = None, dataset: str | None = None) -> str:
         """Return the parameters of a stage's job as JSON: what the command is given.
 
         They are a rule's `params`, together with `STEP_VERSION`: when they change, Snakemake runs
@@ -99,8 +104,8 @@ class Plan:
         match stage:
             case "pull":
                 return _json(self.config.pull)
-            case "curate":
-                return _json(self.config.curate)
+            case "curate" if dataset is not None:
+                return _json({"curate": self.config.curate, "choice": self._choice(dataset)})
             case "preprocess":
                 return _json(self.config.preprocess.fmri)
             case "pack":
@@ -120,12 +125,26 @@ class Plan:
                         "spaces": spaces,
                     }
                 )
-            case "derive":
-                return _json(self.config.derive)
+            case "derive" if dataset is not None:
+                events = self._datasets[dataset].event_mapping
+                return _json({"derive": self.config.derive, "events": events})
             case "publish":
-                return _json({"datasets": self.datasets, "regions": list(self.regions)})
+                at = {name: d.at("publish") for name, d in self._decisions.items()}
+                return _json(
+                    {
+                        "datasets": self.datasets,
+                        "regions": list(self.regions),
+                        "publish": self.config.publish,
+                        "decisions": {k: _plain(d) for k, d in at.items() if d != Decisions()},
+                    }
+                )
             case _:
                 raise ValueError(f"stage {stage} has no parameters")
+
+    def _choice(self, dataset: str) -> Choice:
+        one = self._datasets[dataset]
+        decisions = self._decisions.get(dataset, Decisions()).at("curate")
+        return Choice(subjects=one.subjects, tasks=one.tasks, decisions=decisions)
 
     def step_version(self, stage: str) -> int:
         """Return the stage's `STEP_VERSION`."""
@@ -160,24 +179,31 @@ class Plan:
         gone, is void. Without it the job runs.
         """
         stale = broken_receipts(self.layout.output, WATCHED)
-        planned: dict[Path, tuple[str, str | None]] = {
-            self.layout.receipt("tables", "publish"): ("publish", None)
+        planned: dict[Path, tuple[str, str | None, str | None]] = {
+            self.layout.receipt("tables", "publish"): ("publish", None, None)
         }
         for dataset in self.datasets:
             raw, curated = (self.layout.receipt(f, dataset) for f in ("raw", "curated"))
             if raw.is_file() and not self._is_pulled(dataset):
                 stale.append(raw)
-            planned[curated] = ("curate", None)
+            planned[curated] = ("curate", None, dataset)
             known = curated.is_file() and curated not in stale
             units = self.units(dataset) if known else []
             for unit in units:
-                planned[self.layout.receipt("derivatives", dataset, unit)] = ("preprocess", None)
-                planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None)
+                planned[self.layout.receipt("derivatives", dataset, unit)] = (
+                    "preprocess",
+                    None,
+                    dataset,
+                )
+                planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None, dataset)
             for region in self.regions:
-                planned[receipt_beside(self.layout.series(dataset, region))] = ("extract", region)
-                planned[receipt_beside(self.layout.trials(dataset, region))] = ("derive", None)
-        for path, (stage, region_key) in planned.items():
-            if path.is_file() and not self._holds(path, stage, region_key):
+                series, trials = (
+                    f(dataset, region) for f in (self.layout.series, self.layout.trials)
+                )
+                planned[receipt_beside(series)] = ("extract", region, dataset)
+                planned[receipt_beside(trials)] = ("derive", None, dataset)
+        for path, job in planned.items():
+            if path.is_file() and not self._holds(path, *job):
                 stale.append(path)
         return sorted(set(stale))
 
@@ -186,12 +212,12 @@ class Plan:
         # Whatever it holds: of other contents than the hash it says that the source is not known.
         return state.is_file() and state.read_bytes() == self.source_state(dataset).encode()
 
-    def _holds(self, path: Path, stage: str, region: str | None) -> bool:
+    def _holds(self, path: Path, stage: str, region: str | None, dataset: str | None) -> bool:
         try:
             receipt = Receipt.read(path)
         except BraindataError:
             return False
-        planned = json.loads(self.parameters(stage, region))
+        planned = json.loads(self.parameters(stage, region, dataset))
         return receipt.step_version == STEP_VERSION[stage] and receipt.parameters == planned
 
     def units(self, dataset: str) -> list[str]:
@@ -304,11 +330,12 @@ def claim(plan: Plan) -> None:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
 
 
-def _json(value: BaseModel | dict[str, Any]) -> str:
-    def plain(inner: object) -> Any:
-        if isinstance(inner, tuple):
-            return [plain(one) for one in inner]
-        return inner.model_dump(mode="json") if isinstance(inner, BaseModel) else inner
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
-    body = {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else plain(value)
+
+def _json(value: BaseModel | dict[str, Any]) -> str:
+    body = {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else _plain(value)
     return json.dumps(body, sort_keys=True)

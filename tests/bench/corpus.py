@@ -77,7 +77,7 @@ def preprocess_all(output: Path, source: Path, config: Path) -> None:
     parsed: Config = parse_config(values)
     layout = Layout(output)
     pull.run(layout, "corpus", source, parsed.pull)
-    curate.run(layout, "corpus", parsed.curate)
+    curate.run(layout, "corpus", curate.Parameters(curate=parsed.curate))
     images = [
         write_bold(output.parent / f"{output.name}-bold-{n}.nii.gz", "int16", n)
         for n in range(N_IMAGES)

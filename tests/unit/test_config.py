@@ -195,6 +195,31 @@ def test_paths_are_relative_to_the_file_that_states_them(
     assert output == project / "elsewhere" / "there"
 
 
+def test_exclusions_lie_beside_the_configuration(project: Path) -> None:
+    file = project / "my.yaml"
+    file.write_text(yaml.safe_dump(body()))
+    assert load_config(body(), [file])[0].exclusions == ""
+    (project / "config" / "exclusions").mkdir(parents=True, exist_ok=True)
+    assert load_config(body(), [file])[0].exclusions == str(project / "config" / "exclusions")
+    values = body(exclusions="nowhere")
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UsageError, match="exclusions: there is no folder nowhere"):
+        load_config(values, [file])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curate": {"exclude": ["n_volume < 100"]}}, "did you mean n_volumes"),
+        ({"curate": {"exclude": ["mean_fd > 0.5"]}}, r"write the rule in publish\.exclude"),
+        ({"publish": {"exclude": ["fd_maen > 0.5"]}}, "did you mean fd_mean"),
+    ],
+)
+def test_wrong_rules_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_config(body(**changes))
+
+
 def test_a_source_in_the_working_directory_is_found(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

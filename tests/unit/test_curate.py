@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
-from braindata.curate.inventory import Source, build_inventory
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.inventory import EVERYTHING, Source, build_inventory
+from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 
@@ -52,10 +52,11 @@ def bids(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def rows(root: Path, **parameters: Any) -> dict[str, dict[str, Any]]:
-    files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if p.is_file()}
+def rows(root: Path, choice: Choice = EVERYTHING, **parameters: Any) -> dict[str, dict[str, Any]]:
+    files = {p.relative_to(root).as_posix(): "0" * 64 for p in root.rglob("*") if not p.is_dir()}
     source = Source("ds", "v1", root, files)
-    table, left_out = build_inventory(source, Verdict(), CurateParameters(**parameters))
+    inventory = build_inventory(source, Verdict(), CurateParameters(**parameters), choice)
+    table, left_out = inventory.table, inventory.left_out
     by_status = {row["recording"]: row["status"] for row in table.to_pylist()}
     assert {name: outcome.state for name, outcome in left_out.items()} == {
         name: status for name, status in by_status.items() if status != "used"
@@ -289,6 +290,41 @@ def test_tasks_and_echoes_can_be_left_out(bids: Callable[..., Path]) -> None:
     }
 
 
+def test_rules_of_metadata_and_who_overrules_them(bids: Callable[..., Path]) -> None:
+    root = bids("01", "02", "03", "04")
+    signed = {"who": "A", "when": "2026-01-31", "why": "fell asleep"}
+    save(root / "sub-02/func/sub-02_task-a_run-01_bold.nii.gz", (4, 4, 4, 70))
+    save(root / "sub-04/func/sub-04_task-a_run-01_bold.nii.gz", (4, 4, 4, 20))
+    choice = Choice.model_validate(
+        {
+            "subjects": ("01", "02", "03", "04"),
+            "decisions": {
+                "exclude": [{"subject": "02", **signed}],
+                "include": [{"recording": "sub-03_task-a_run-01_bold", **signed}],
+            },
+        }
+    )
+    found = {
+        row["subject"]: row for row in rows(root, choice, exclude=("n_volumes < 65",)).values()
+    }
+    assert [row["status"] for row in found.values()] == ["excluded", "excluded", "used", "excluded"]
+    assert found["01"]["stage"] == "curate"
+    assert (
+        found["01"]["reason"] == "n_volumes is 60, and curate.exclude has the rule n_volumes < 65"
+    )
+    assert "include" in found["01"]["hint"]
+    assert found["02"]["reason"] == "fell asleep (A, 2026-01-31)"
+    assert "fewer than 50" in found["04"]["reason"]
+    chosen = rows(root, Choice(subjects=("02",), tasks=("a",)))
+    assert [row["status"] for row in chosen.values()] == [
+        "excluded",
+        "used",
+        "excluded",
+        "excluded",
+    ]
+    assert chosen["sub-01_task-a_run-01_bold"]["reason"] == "subject 01 is not asked for"
+
+
 def test_milliseconds_in_a_header_that_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a_bold.nii.gz"
     image = nib.Nifti1Image(np.zeros((4, 4, 4, 12), np.int16), np.eye(4))
@@ -333,7 +369,7 @@ def test_the_real_localizer_is_used_in_spite_of_two_errors(shared_data: Path) ->
         "STIMULUS_FILE_MISSING",
         "TSV_VALUE_INCORRECT_TYPE",
     }
-    table, _ = build_inventory(Source("localizer", "v", root, {}), verdict, CurateParameters())
-    (row,) = table.to_pylist()
+    source = Source("localizer", "v", root, {})
+    (row,) = build_inventory(source, verdict, CurateParameters()).table.to_pylist()
     assert row["status"] == "used"
     assert (row["tr"], row["n_volumes"], len(row["validator_errors"])) == (2.0, 156, 2)

@@ -14,8 +14,10 @@ from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 from pydantic import ValidationError
 
 from braindata.derive.design import CONFOUND_COLUMNS, frame_times, trial_regressors
-from braindata.derive.parameters import DeriveParameters
+from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.trials import RecordingEvents, derive_trials
+from braindata.errors import UsageError
+from braindata.stages.derive import require_columns
 from braindata.tables.keys import RecordingKey, stimulus_id
 from braindata.tables.schemas import SERIES, TRIALS
 
@@ -160,6 +162,8 @@ def test_rows_hold_the_events_with_their_types():
         "trial_type": "go",
         "response": "1",
         "response_time": 0.5,
+        "choice": None,
+        "outcome": None,
         "stimulus": stimulus_id("ds", "faces/é.png"),
         "model": "lss",
         "hrf_model": "spm",
@@ -182,6 +186,40 @@ def test_rows_hold_the_events_with_their_types():
     assert rows[1]["reason"] == "its onset is not known"
     assert json.loads(rows[1]["columns"])["response"] is None
     assert rows[2]["reason"] is None and rows[2]["estimate"] is not None
+
+
+def test_columns_are_those_that_the_data_set_names():
+    events = read_events(
+        "onset duration trial_type cond rt gain pressed response_time\n"
+        "10 1 x left 650 12.5 1 0.2\n"
+        "40 1 y right n/a -3 2 0.3\n"
+    )
+    named = {"trial_type": "cond", "response_time": "rt", "response_time_unit": "ms"}
+    mapping = EventMapping(**named, choice="pressed", outcome="gain", response="absent")
+
+    def rows(mapping):
+        series = series_table(series_row(noise()))
+        return derive_trials(series, [recording(events)], PLAIN, mapping)[0].to_pylist()
+
+    keys = ("trial_type", "response", "response_time", "choice", "outcome")
+    assert [[row[key] for key in keys] for row in rows(mapping)] == [
+        ["left", None, pytest.approx(0.65), "1", "12.5"],
+        ["right", None, None, "2", "-3"],
+    ]
+    # BIDS's own names are in seconds, also where another column would be in ms.
+    elsewhere = EventMapping(response_time="latency", response_time_unit="ms")
+    expected = [["x", None, 0.2, None, None], ["y", None, 0.3, None, None]]
+    assert [[row[key] for key in keys] for row in rows(elsewhere)] == expected
+    assert rows(EventMapping())[0]["columns"] == rows(mapping)[0]["columns"]
+
+
+def test_a_column_that_no_file_has_is_a_slip_of_the_pen():
+    one = recording(read_events("onset duration condition\n10 1 x\n"))
+    require_columns(EventMapping(trial_type="condition"), [one], "ds")
+    require_columns(EventMapping(trial_type="anything"), [], "ds")
+    with pytest.raises(UsageError, match="no events file of ds has a column conditon") as caught:
+        require_columns(EventMapping(trial_type="conditon"), [one], "ds")
+    assert caught.value.hint == "did you mean condition?"
 
 
 def test_columns_are_the_same_when_the_events_are_read_as_text():

@@ -41,15 +41,40 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
     extract = json.loads(plan.parameters("extract", region))
     assert extract["extract"]["strategies"] == ["none"]
     assert extract["region"]["name"] == plan.regions[region].name
-    assert "strategies" not in plan.parameters("derive")
+    assert "strategies" not in plan.parameters("derive", dataset="ds")
     assert json.loads(plan.parameters("publish")) == {
         "datasets": ["ds"],
         "regions": list(plan.regions),
+        "publish": {"exclude": []},
+        "decisions": {},
     }
     pack = json.loads(plan.parameters("pack"))
     assert (pack["pack"], pack["regions"]) == ({"store": True}, [])
     with pytest.raises(ValueError, match="no parameters"):
         plan.parameters("report")
+
+
+def test_each_stage_is_told_what_counts_there(tmp_path: Path, plan: Plan) -> None:
+    file = tmp_path / "my.yaml"
+    before = {
+        stage: plan.parameters(stage, dataset="ds") for stage in ("curate", "derive", "publish")
+    }
+    folder = tmp_path / "config" / "exclusions"
+    folder.mkdir(parents=True)
+    signed = "who: A, when: 2026-01-31, why: x"
+    decisions = folder / "ds.yaml"
+
+    def after(text: str) -> dict[str, str]:
+        decisions.write_text(text)
+        again = Plan(yaml.safe_load(file.read_text()), [file])
+        return {stage: again.parameters(stage, dataset="ds") for stage in before}
+
+    computed = after(f"exclude: [{{subject: '01', stage: publish, {signed}}}]")
+    assert [stage for stage in before if computed[stage] != before[stage]] == ["publish"]
+    not_computed = after(f"exclude: [{{subject: '01', {signed}}}]")
+    assert [stage for stage in before if not_computed[stage] != before[stage]] == ["curate"]
+    back = after(f"include: [{{subject: '01', {signed}}}]")
+    assert [stage for stage in before if back[stage] != before[stage]] == ["curate", "publish"]
 
 
 def test_only_listed_presets_and_their_content_change_the_job(plan: Plan, tmp_path: Path) -> None:
@@ -130,7 +155,7 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
     }
     for stage, path in paths.items():
         of_region = region if stage == "extract" else None
-        parameters = {} if stage == "pull" else json.loads(plan.parameters(stage, of_region))
+        parameters = {} if stage == "pull" else json.loads(plan.parameters(stage, of_region, "ds"))
         notes = {"units": {"sub-01": 1}} if stage == "curate" else {}
         Receipt(stage, "job", STEP_VERSION[stage], parameters, {}, notes=notes).write(path)
     write_text(layout.source_state("ds"), plan.source_state("ds"))

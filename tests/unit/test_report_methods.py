@@ -131,6 +131,12 @@ def _dois(text: str) -> list[str]:
     return [doi.rstrip(",)") for doi in re.findall(r"doi:(\S+)", text)]
 
 
+def test_further_exclusions_are_told(facts: MethodsFacts) -> None:
+    said = "left out by rules and by decisions of people"
+    assert said not in flat(methods(facts).markdown)
+    assert said in flat(methods(replace(facts, chosen=True)).markdown)
+
+
 @pytest.mark.parametrize(
     ("stage", "changes", "before", "after"),
     [

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import braindata
+from braindata.status.overview import overview
 from braindata.tables.releases import list_releases, read_release
 from braindata.tables.schemas import TABLES
 
@@ -251,6 +252,46 @@ def test_an_edited_description_reaches_the_tables(project: Project, regions: Pat
     # Its voxels are the same, and so are the shards that hold numbers.
     first, second = (set(read_release(project.results / "tables", n).paths()) for n in (1, 2))
     assert {name.split("/")[0] for name in first ^ second} == {"regions"}
+
+
+def test_a_rule_of_quality_recomputes_nothing_before_publish(project: Project) -> None:
+    before = project.files("curated", "derivatives", "packed", "series", "derived")
+    released = release_files(project)
+    recordings = braindata.open_tables(project.results)["recordings"].to_pandas()
+    worst = recordings.sort_values("fd_mean").iloc[-1]
+    threshold = recordings["fd_mean"].mean()
+
+    def run(said: str) -> dict[str, pd.DataFrame]:
+        done = project.run()
+        assert done.returncode == 0, done.text
+        assert done.jobs == Counter({"publish": 1, "report": 1, "all": 1})
+        assert project.files(*("curated", "derivatives", "packed", "series", "derived")) == before
+        left_out = overview(project.results).with_state("excluded")
+        assert len(left_out) == (1 if said else 0)
+        assert all(said in str(one.reason) and one.stage == "publish" for one in left_out)
+        assert said in (project.results / "report/index.html").read_text()
+        tables = braindata.open_tables(project.results)
+        return {name: tables[name].to_pandas() for name in ("recordings", "series", "trials")}
+
+    project.configure(publish={"exclude": [f"mean_fd > {threshold}"]})
+    held = run("publish.exclude has the rule")
+    row = held["recordings"].set_index("recording").loc[worst["recording"]]
+    assert (row["status"], row["stage"]) == ("excluded", "publish")
+    assert row["fd_mean"] == worst["fd_mean"]
+    for table in ("series", "trials"):
+        assert set(held[table]["recording"]) == set(recordings["recording"]) - {worst["recording"]}
+    # A person brings it back, and another one leaves it out.
+    signed = {"who": "A. Author", "when": "2026-01-31", "why": "its end only", "stage": "publish"}
+    decision = {"recording": worst["recording"], **signed}
+    file = project.folder / "config/exclusions/tiny.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump({"include": [decision]}))
+    run("")
+    assert [name for name in release_files(project) if "recordings" not in name] == [
+        name for name in released if "recordings" not in name
+    ]
+    file.write_text(yaml.safe_dump({"exclude": [decision]}))
+    run("its end only (A. Author, 2026-01-31)")
 
 
 def test_what_snakemake_forgot_is_in_the_receipts(project: Project) -> None:

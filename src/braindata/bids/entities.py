@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 from bids2table import parse_bids_entities
 
@@ -27,7 +27,13 @@ def entities(path: str) -> dict[str, str]:
     bids2table's index turns indices such as `run` into numbers, by which ``run-01`` and ``run-1``
     become one; its parser of names does not, so this is the one that we use.
     """
-    return {key: str(value) for key, value in parse_bids_entities(PurePosixPath(path).name).items()}
+    return dict(_parsed(path.rpartition("/")[2]))
+
+
+@lru_cache(maxsize=2**16)
+def _parsed(name: str) -> tuple[tuple[str, str], ...]:
+    # The same names are asked for again and again: each file of the top level by each recording.
+    return tuple((key, str(value)) for key, value in parse_bids_entities(name).items())
 
 
 def entity_columns(path: str) -> dict[str, str | None]:
@@ -38,7 +44,7 @@ def entity_columns(path: str) -> dict[str, str | None]:
 
 def stem(path: str) -> str:
     """Return a BIDS file name without folder and extension: ``sub-01_task-x_bold``."""
-    return PurePosixPath(path).name.split(".", 1)[0]
+    return path.rpartition("/")[2].split(".", 1)[0]
 
 
 def unit_of(subject: str, session: str | None) -> str:

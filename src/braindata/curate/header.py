@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,24 @@ TR_RANGE = (0.05, 30.0)
 
 @dataclass(frozen=True)
 class BoldHeader:
-    """Number of volumes, and the repetition time in s as the header states it (None if not)."""
+    """What the header of a BOLD image says.
+
+    Attributes
+    ----------
+    n_volumes : int
+        Number of volumes.
+    tr : float or None
+        Repetition time in s as the header states it, None if it does not.
+    shape : tuple of int
+        Voxels along each axis.
+    voxel_size : tuple of float
+        Edges of a voxel in mm.
+    """
 
     n_volumes: int
     tr: float | None
+    shape: tuple[int, ...] = field(default=(), compare=False)
+    voxel_size: tuple[float, ...] = field(default=(), compare=False)
 
 
 def read_bold_header(path: Path) -> BoldHeader:
@@ -40,7 +54,7 @@ def read_bold_header(path: Path) -> BoldHeader:
     try:
         image = nib.load(path)
         header, shape, affine = image.header, image.shape, image.affine
-        units = header.get_xyzt_units()[1]
+        length, units = header.get_xyzt_units()
     except (
         *(ImageFileError, HeaderDataError, EOFError, OSError, zlib.error),
         *(ValueError, KeyError, AttributeError),
@@ -64,7 +78,13 @@ def read_bold_header(path: Path) -> BoldHeader:
         )
     zoom = float(header.get_zooms()[3])
     scale = {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
-    return BoldHeader(int(shape[3]), zoom * scale if zoom > 0 else None)
+    millimetres = {"meter": 1e3, "micron": 1e-3}.get(length, 1.0)
+    return BoldHeader(
+        int(shape[3]),
+        zoom * scale if zoom > 0 else None,
+        tuple(int(number) for number in shape[:3]),
+        tuple(round(float(edge) * millimetres, 4) for edge in header.get_zooms()[:3]),
+    )
 
 
 def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,19 +15,31 @@ import pyarrow as pa
 
 from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
-from braindata.bids.events import find_events, read_events
+from braindata.bids.events import find_events, read_event_times
+from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar, stated_in
-from braindata.curate.header import BoldHeader, check_tr, read_bold_header
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
+from braindata.curate.acquisition import acquisition, check_slice_timing, echo_counts
+from braindata.curate.checks import check_events, check_text, same_bytes
+from braindata.curate.field_maps import FieldMaps
+from braindata.curate.header import check_tr, read_bold_header
+from braindata.curate.judging import (
+    excluded_before_reading,
+    excluded_by_rule,
+    require_contents,
+    require_events_within,
+)
+from braindata.curate.licences import licence_class
+from braindata.curate.parameters import Choice, CurateParameters
+from braindata.curate.participants import FILE, Participants, against_folders, read_participants
 from braindata.curate.validator import Verdict
+from braindata.curate.variants import name_variants
 from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
-IMAGE_EXTENSIONS = (".nii.gz", ".nii")
-# More events than this share after the end of the run: another run's file, or milliseconds.
-MAX_SHARE_BEYOND = 0.5
+EVERYTHING = Choice()
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,44 @@ class Source:
     sha256: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Inventory:
+    """What is known of a data set before preprocessing.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Schema `RECORDINGS`, one row per functional recording, sorted by name. What later stages
+        find out (`space`, quality) is null.
+    left_out : dict of str to Outcome
+        By recording, those that are not used.
+    roles : dict of str to str
+        What becomes of every image file, by path.
+    participants : Participants
+        What the data set says of its people.
+    warnings : list of str
+        What is odd about the data set as a whole.
+    """
+
+    table: pa.Table
+    left_out: dict[str, Outcome]
+    roles: dict[str, str] = field(default_factory=dict)
+    participants: Participants = field(default_factory=Participants)
+    warnings: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the data set's card says, as JSON: numbers, no person's values."""
+        return {
+            "participants": {
+                "n": len(self.participants.labels),
+                "columns": self.participants.columns,
+            },
+            "images": dict(sorted(Counter(self.roles.values()).items())),
+            "misnamed": [path for path, role in self.roles.items() if role == MISNAMED],
+            "warnings": self.warnings,
+        }
+
+
 def index_images(root: Path) -> list[str]:
     """Return the paths of all images of a BIDS folder, sorted, from bids2table's index."""
     table = bids2table.index_dataset(root)
@@ -57,11 +108,12 @@ def index_images(root: Path) -> list[str]:
 
 
 def build_inventory(
-    source: Source, verdict: Verdict, parameters: CurateParameters
-) -> tuple[pa.Table, dict[str, Outcome]]:
+    source: Source, verdict: Verdict, parameters: CurateParameters, choice: Choice = EVERYTHING
+) -> Inventory:
     """List the recordings of a data set with what is known of them before preprocessing.
 
-    Only what makes a recording unusable excludes it; the validator's errors are kept beside it.
+    Only what makes a recording unusable excludes it; the validator's errors and what our own
+    checks find are kept beside it.
 
     Parameters
     ----------
@@ -70,24 +122,26 @@ def build_inventory(
     verdict : Verdict
         What the official validator said.
     parameters : CurateParameters
-        What the user excludes.
-
-    Returns
-    -------
-    inventory : pyarrow.Table
-        Schema `RECORDINGS`, one row per functional recording, sorted by name. What later stages
-        find out (`space`, quality) is null.
-    left_out : dict of str to Outcome
-        By recording, those that are not used.
+        What the user excludes in all data sets.
+    choice : Choice
+        What is chosen of this one.
     """
     images = index_images(source.root)
-    licence = dataset_description(source.root).get("License")
+    if source.sha256:
+        # The index follows linked folders, round and round; what is pulled is what counts.
+        images = [path for path in images if path in source.sha256]
+    tree = Tree(source.root)
+    stated = dataset_description(source.root).get("License")
+    licence = None if stated is None else str(stated)
     bolds = [path for path in images if stem(path).endswith("_bold")]
-    t1ws = [path for path in images if stem(path).endswith("_T1w")]
+    t1ws = _by_subject(path for path in images if stem(path).endswith("_T1w"))
     sessions: dict[str, set[str | None]] = {}
     for path in bolds:
         names = entity_columns(path)
         sessions.setdefault(names["subject"] or "", set()).add(names["session"])
+    echoes, field_maps = echo_counts(bolds), FieldMaps(tree, images)
+    participants = read_participants(source.root)
+    errors = verdict.by_location()
     rows = []
     left_out: dict[str, Outcome] = {}
     for path in bolds:
@@ -103,21 +157,41 @@ def build_inventory(
             "unit": unit_of(subject, None if one_job else names["session"]),
             "path": path,
             "sha256": source.sha256.get(path),
-            "t1w": _choose_t1w(t1ws, subject, names["session"]),
-            "events": find_events(source.root, path),
-            "licence": None if licence is None else str(licence),
+            "t1w": _choose_t1w(t1ws.get(subject, ()), names["session"]),
+            "events": find_events(tree, path),
+            "fetched": (source.root / path).is_file(),
+            "n_echoes": echoes[path],
+            "licence": licence,
+            "licence_class": licence_class(licence),
+            "warnings": [],
         }
+        if participants.labels and subject not in participants.labels:
+            row["warnings"].append(f"sub-{subject} has no row in {FILE}")
         beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
-        row["validator_errors"] = verdict.errors_of(path, beside, row["events"], row["t1w"])
+        concerned = {f"/{one}" for one in (path, beside, row["events"], row["t1w"]) if one}
+        row["validator_errors"] = sorted(e for one in concerned for e in errors.get(one, ()))
         row["status"] = "used"
-        outcome = _judge(source.root, row, parameters)
+        outcome = _judge(tree, row, field_maps, parameters, choice)
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
     rows += _misnamed(source, set(bolds), left_out)
     _quarantine_doubles(source.root, rows, left_out)
+    _warn_of_same_bytes(source, rows)
+    name_variants(rows)
     rows.sort(key=lambda row: (str(row["recording"]), str(row["path"])))
-    return pa.Table.from_pylist(rows, schema=RECORDINGS), left_out
+    return Inventory(
+        pa.Table.from_pylist(rows, schema=RECORDINGS),
+        left_out,
+        account({*source.sha256, *images}, images, rows),
+        participants,
+        [*participants.warnings, *against_folders(participants, _people(source.root))],
+    )
+
+
+def _people(root: Path) -> set[str]:
+    with os.scandir(root) as entries:
+        return {one.name[len("sub-") :] for one in entries if one.name.startswith("sub-")}
 
 
 def _leave_out(
@@ -176,37 +250,52 @@ def _quarantine_doubles(
             _leave_out(root, row, outcome, left_out)
 
 
-def _choose_t1w(t1ws: list[str], subject: str, session: str | None) -> str | None:
-    """Return the subject's T1w, of the same session where there is one; the first by name."""
-    own = [path for path in t1ws if entity_columns(path)["subject"] == subject]
+def _warn_of_same_bytes(source: Source, rows: list[dict[str, Any]]) -> None:
+    paths = {row[key] for row in rows for key in ("path", "t1w") if row[key] is not None}
+    same = same_bytes(source.sha256, paths)
+    for row in rows:
+        for path in (row["path"], row["t1w"]):
+            if path in same and row["warnings"] is not None:
+                others = ", ".join(same[path][:3]) + (" …" if len(same[path]) > 3 else "")
+                row["warnings"].append(f"{PurePosixPath(path).name} has the same bytes as {others}")
+
+
+def _by_subject(paths: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        found.setdefault(entity_columns(path)["subject"] or "", []).append(path)
+    return found
+
+
+def _choose_t1w(own: Sequence[str], session: str | None) -> str | None:
+    """Return a subject's T1w, of the same session where there is one; the first by name."""
     same = [path for path in own if entity_columns(path)["session"] == session]
     return min(same or own, default=None)
 
 
-def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Outcome:
-    """Complete a row with header and events, and say whether the recording can be used."""
-    by_choice = _excluded_by_choice(row, parameters)
-    if by_choice is not None:
-        return by_choice
+def _judge(
+    tree: Tree,
+    row: dict[str, Any],
+    field_maps: FieldMaps,
+    parameters: CurateParameters,
+    choice: Choice,
+) -> Outcome:
+    """Complete a row with sidecars, header and events, and say whether it can be used."""
+    by_choice = excluded_before_reading(row, parameters, choice)
     try:
-        for key in ("path", "events", "t1w"):
-            if row[key] is not None:
-                _require_contents(root / row[key])
-        header = read_bold_header(root / row["path"])
-        row["n_volumes"] = header.n_volumes
-        stating = stated_in(root, row["path"], "RepetitionTime") or root / row["path"]
-        row["tr"] = check_tr(header, sidecar(root, row["path"]), stating)
-        row["sampling_frequency"] = 1.0 / row["tr"]
-        if row["events"] is not None:
-            _check_events(root / row["events"], header, row["tr"])
+        metadata = sidecar(tree, row["path"])
+        columns, odd = acquisition(metadata)
+        row |= columns | {"field_maps": field_maps.of(row["path"], metadata)}
+        row["warnings"] += odd
+        if by_choice is not None:
+            return by_choice
+        _read(tree, row, metadata)
     except DataError as error:
-        return Outcome.quarantine(error)
-    if row["n_volumes"] < parameters.min_volumes:
-        return Outcome(
-            "excluded",
-            f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",
-            "lower curate.min_volumes to use it",
-        )
+        # Of what nobody asked for, nobody need mend the sidecars.
+        return by_choice or Outcome.quarantine(error)
+    by_rule = excluded_by_rule(row, parameters, choice)
+    if by_rule is not None:
+        return by_rule
     if row["t1w"] is None:
         return Outcome(
             "quarantined",
@@ -216,46 +305,26 @@ def _judge(root: Path, row: dict[str, Any], parameters: CurateParameters) -> Out
     return Outcome("done")
 
 
-def _require_contents(path: Path) -> None:
-    if path.is_dir():
-        raise DataError(
-            "this is a folder, where a file is due", file=path, hint="put the image in its place"
-        )
-    if not path.is_file():
-        raise DataError(
-            "the contents of this file are not there",
-            file=path,
-            hint="fetch them into the source (git annex get, datalad get), run again",
-        )
-    if not os.access(path, os.R_OK):
-        raise DataError(
-            "nobody permits you to read this file", file=path, hint="chmod u+r FILE, run again"
-        )
-
-
-def _excluded_by_choice(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
-    if parameters.tasks and row["task"] not in parameters.tasks:
-        return Outcome(
-            "excluded", f"task {row['task']} is not asked for", "see curate.tasks in the config"
-        )
-    if row["echo"] is not None:
-        return Outcome(
-            "excluded",
-            "it is one echo of a multi-echo run, which is not combined here",
-            "preprocess multi-echo data with fMRIPrep",
-        )
-    if row["part"] not in (None, "mag"):
-        return Outcome("excluded", f"it is the {row['part']} part of a complex image", None)
-    return None
-
-
-def _check_events(path: Path, header: BoldHeader, tr: float) -> None:
-    events = read_events(path)
-    end = header.n_volumes * tr
-    beyond = int((events["onset"] >= end).sum())
-    if beyond > MAX_SHARE_BEYOND * len(events):
-        raise DataError(
-            f"{beyond} of {len(events)} events start after the end of the run at {end:g} s",
-            file=path,
-            hint="are the onsets in milliseconds, or is it another run's events file?",
-        )
+def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Complete a row with what its image's header and its events say."""
+    root = tree.root
+    for key in ("path", "events", "t1w"):
+        if row[key] is not None:
+            require_contents(root / row[key])
+    header = read_bold_header(root / row["path"])
+    row |= {
+        "n_volumes": header.n_volumes,
+        "shape": header.shape,
+        "voxel_size": header.voxel_size,
+    }
+    stating = stated_in(tree, row["path"], "RepetitionTime") or root / row["path"]
+    row["tr"] = tr = check_tr(header, metadata, stating)
+    row["sampling_frequency"] = 1.0 / tr
+    row["warnings"] += check_slice_timing(metadata, header.shape, tr)
+    if row["events"] is not None:
+        path = root / row["events"]
+        events = read_event_times(path)
+        end = header.n_volumes * tr
+        row |= {"n_events": len(events.onset), "event_columns": events.columns}
+        require_events_within(events, end, path)
+        row["warnings"] += check_text(path) + check_events(events, path.name, end, tr)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from braindata.curate.licences import LicenceClass
+from braindata.tables.exclusions import Decisions
+from braindata.tables.rules import METADATA, canonical
 
 
 class CurateParameters(BaseModel):
@@ -19,3 +23,41 @@ class CurateParameters(BaseModel):
         description="Exclude recordings with fewer volumes than this; confounds and drifts alone "
         "take up about 30 degrees of freedom.",
     )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Rules; recordings of which one is true are excluded before anything is "
+        "computed, such as `n_volumes < 100`, `tr > 3`, `task == rest`: a column of `recordings`, "
+        "one of < <= > >= == !=, a value. Quality is known later: see `publish.exclude`.",
+    )
+
+    require_licence: tuple[LicenceClass, ...] = Field(
+        default=(),
+        description="Use only data sets under one of these licences, as `recordings` classes them; "
+        "empty means all. What states none, or one that is not known, is `unknown`.",
+    )
+
+    @field_validator("exclude")
+    @classmethod
+    def _rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        known: tuple[str, ...] = canonical(
+            rules, METADATA, "it is found out later: write the rule in publish.exclude"
+        )
+        return known
+
+
+class Choice(BaseModel):
+    """What is chosen of one data set.
+
+    Attributes
+    ----------
+    subjects, tasks : tuple of str
+        Use only these (labels as in file names); empty means all.
+    decisions : Decisions
+        What people decided about single recordings, as far as it counts here.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subjects: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    decisions: Decisions = Decisions()

@@ -32,8 +32,15 @@ class Verdict:
 
     def errors_of(self, *paths: str | None) -> list[str]:
         """Return the errors in any of the files, one short sentence each, sorted."""
-        wanted = {f"/{path}" for path in paths if path}
-        return sorted(describe(issue) for issue in self.errors if issue["location"] in wanted)
+        found = self.by_location()
+        return sorted(error for path in set(paths) if path for error in found.get(f"/{path}", ()))
+
+    def by_location(self) -> dict[str, list[str]]:
+        """Return the errors by the path that the validator names, with a slash before it."""
+        found: dict[str, list[str]] = {}
+        for issue in self.errors:
+            found.setdefault(str(issue["location"]), []).append(describe(issue))
+        return found
 
     def to_json(self) -> str:
         """Return the verdict as JSON with sorted keys."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# What BIDS has a name for.
+BIDS_COLUMNS = ("trial_type", "response", "response_time")
 
 
 class DeriveParameters(BaseModel):
@@ -36,3 +40,40 @@ class DeriveParameters(BaseModel):
         "(end). 0.5 suits data corrected to the middle of the TR, as fMRIPrep does, and is the "
         "least biased choice for uncorrected data, whose slices are on average half a TR late.",
     )
+
+
+class EventMapping(BaseModel):
+    """Which columns of a data set's events files hold what of a trial."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trial_type: str | None = Field(
+        default=None, description="Column with the kind of trial, if not `trial_type`."
+    )
+    response: str | None = Field(
+        default=None, description="Column with the response, if not `response`."
+    )
+    response_time: str | None = Field(
+        default=None, description="Column with the response time, if not `response_time`."
+    )
+    response_time_unit: Literal["s", "ms"] = Field(
+        default="s", description="Unit of the response times; tables have seconds."
+    )
+    choice: str | None = Field(default=None, description="Column with what was chosen.")
+    outcome: str | None = Field(default=None, description="Column with what came of it.")
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns that are named, by what they hold."""
+        names = ("trial_type", "response", "response_time", "choice", "outcome")
+        named = {name: getattr(self, name) for name in names}
+        return {name: column for name, column in named.items() if column is not None}
+
+    def source(self, name: str, there: Collection[str]) -> str | None:
+        """Return the column of a file that holds something; None where it has none.
+
+        A file that lacks the named column is of another task: there BIDS's own name counts.
+        """
+        named = self.columns().get(name)
+        if named in there:
+            return named
+        return name if name in BIDS_COLUMNS and name in there else None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from braindata.derive.design import frame_times, nuisance_columns, trial_regressors
 from braindata.derive.lss import lss
-from braindata.derive.parameters import DeriveParameters
+from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.keys import RecordingKey, stimulus_id
@@ -28,6 +28,9 @@ Json = None | bool | int | float | str
 MIN_SAMPLED_HEIGHT = 0.05
 # How far the repetition time of the series may be from that of the recording.
 TR_TOLERANCE = 1e-3
+
+BIDS_NAMES = EventMapping()
+TEXT_COLUMNS = ("trial_type", "response", "choice", "outcome")
 
 # A number as JSON writes it: `01` is not one, so that labels keep their leading zeros.
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
@@ -63,7 +66,10 @@ class _Estimates:
 
 
 def derive_trials(
-    series: pa.Table, recordings: Sequence[RecordingEvents], parameters: DeriveParameters
+    series: pa.Table,
+    recordings: Sequence[RecordingEvents],
+    parameters: DeriveParameters,
+    mapping: EventMapping = BIDS_NAMES,
 ) -> tuple[pa.Table, dict[str, Outcome]]:
     """Estimate the response to each trial of one region, in all recordings of a data set.
 
@@ -81,6 +87,8 @@ def derive_trials(
         The recordings with events.
     parameters : DeriveParameters
         The model.
+    mapping : EventMapping
+        Which columns of the events hold what.
 
     Returns
     -------
@@ -101,7 +109,8 @@ def derive_trials(
                 raise DataError("it has no uncleaned series (`none`)", hint="run `extract` again")
             events = _timed(recording.events)
             found = _estimate(row, recording, events, parameters)
-            tables.append(_rows(recording, region, definition_hash, events, found, parameters))
+            rows_of = (recording, region, definition_hash, events, found, parameters, mapping)
+            tables.append(_rows(*rows_of))
             outcomes[name] = Outcome("done")
         except DataError as error:
             outcomes[name] = Outcome.quarantine(error)
@@ -218,11 +227,19 @@ def _rows(
     timed: pd.DataFrame,
     found: _Estimates,
     parameters: DeriveParameters,
+    mapping: EventMapping,
 ) -> pa.Table:
     key, n_trials = recording.key, len(timed)
     columns = {str(name): _typed(recording.events[name]) for name in recording.events.columns}
     nothing: list[Json] = [None] * n_trials
     stim_files = [_text(value) for value in columns.get("stim_file", nothing)]
+
+    def held(name: str) -> list[Json]:
+        return columns.get(mapping.source(name, columns) or "", nothing)
+
+    # Only the column that is named is in that unit: the one of BIDS is in seconds.
+    named = mapping.source("response_time", columns) == mapping.response_time
+    scale = 1e-3 if named and mapping.response_time_unit == "ms" else 1.0
     constant = {
         "dataset": key.dataset,
         "recording": key.recording,
@@ -240,9 +257,8 @@ def _rows(
         "trial": list(range(n_trials)),
         "onset": list(_nullable(timed["onset"].to_numpy())),
         "duration": list(_nullable(timed["duration"].to_numpy())),
-        "trial_type": [_text(value) for value in columns.get("trial_type", nothing)],
-        "response": [_text(value) for value in columns.get("response", nothing)],
-        "response_time": [_float(value) for value in columns.get("response_time", nothing)],
+        **{name: [_text(value) for value in held(name)] for name in TEXT_COLUMNS},
+        "response_time": [_float(value, scale) for value in held("response_time")],
         "stimulus": [None if f is None else stimulus_id(key.dataset, f) for f in stim_files],
         "columns": [
             json.dumps(
@@ -296,10 +312,10 @@ def _text(value: Json) -> str | None:
     return None if value is None else str(value)
 
 
-def _float(value: Json) -> float | None:
+def _float(value: Json, scale: float) -> float | None:
     if isinstance(value, bool | str) or value is None:
         return None
-    return float(value)
+    return float(value) * scale
 
 
 def _nullable(values: Floats) -> list[float | None]:

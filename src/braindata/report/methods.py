@@ -102,6 +102,8 @@ class MethodsFacts:
         Distribution, and all versions that took part.
     placements : mapping of str to str
         How each region got into the space of the recordings, as the table `regions` has it.
+    chosen : bool
+        Whether rules or people leave out further recordings.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -113,6 +115,7 @@ class MethodsFacts:
     derive: DeriveParameters | None
     versions: Mapping[str, tuple[str, ...]]
     placements: Mapping[str, str] = field(default_factory=dict)
+    chosen: bool = False
 
 
 @dataclass(frozen=True)

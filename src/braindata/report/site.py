@@ -15,6 +15,7 @@ import jinja2
 from braindata.files import write_text
 from braindata.receipts import content_hash
 from braindata.regions.definition import Level
+from braindata.report.cards import PARAMETERS, dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
 from braindata.report.pictures import FOLDER as PICTURES
 from braindata.report.pictures import PictureSet
@@ -133,6 +134,8 @@ class Corpus:
         Path of the template's picture below the report's folder.
     methods : Methods or None
         What was done; without it there is no such page.
+    facts : mapping of str to mapping
+        By data set, what curation found out beside its recordings (see `cards`).
     """
 
     release: int
@@ -146,6 +149,7 @@ class Corpus:
     region_pictures: Mapping[str, PictureSet]
     template: str | None = None
     methods: Methods | None = None
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -231,7 +235,10 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         used=used,
         left_out=[row for row in recordings if row["status"] != "used"],
         in_part=[row for row in used if row["reason"]],
-        validator=_validator_rows(recordings),
+        cards=dataset_cards(recordings, corpus.facts),
+        parameters=list(PARAMETERS.values()),
+        validator=_finding_rows(recordings, "validator_errors"),
+        warnings=_finding_rows(recordings, "warnings"),
         uncorrected=any(row["distortion_corrected"] is False for row in used),
         n_regions=len(regions),
         n_people=len({(row["dataset"], row["subject"]) for row in used}),
@@ -335,10 +342,10 @@ def _overlays(template: str | None, pictures: Mapping[str, str]) -> list[dict[st
     return [{"name": name, "file": file} for name, file in found.items() if file]
 
 
-def _validator_rows(recordings: Sequence[Row]) -> list[dict[str, Any]]:
+def _finding_rows(recordings: Sequence[Row], column: str) -> list[dict[str, Any]]:
     counts: dict[str, int] = {}
     for row in recordings:
-        for error in sorted(set(row["validator_errors"] or ())):
+        for error in sorted(set(row[column] or ())):
             counts[error] = counts.get(error, 0) + 1
     return [{"error": error, "n": n} for error, n in sorted(counts.items())]
 

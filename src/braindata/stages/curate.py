@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+from pydantic import BaseModel, ConfigDict
+
+from braindata.bids.events import MAX_TABLE
 from braindata.curate.inventory import Source, build_inventory
-from braindata.curate.parameters import CurateParameters
-from braindata.curate.validator import describe, validate
+from braindata.curate.parameters import Choice, CurateParameters
+from braindata.curate.validator import Verdict, describe, validate
 from braindata.files import write_text
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
@@ -12,31 +17,64 @@ from braindata.receipts import Receipt, merkle
 from braindata.stages.job import Result, log, run_job
 from braindata.tables.shards import write_shard
 
+# Files that the validator reads as a whole.
+TEXTS = (".tsv", ".json")
 
-def run(layout: Layout, dataset: str, parameters: CurateParameters) -> bool:
+
+class Parameters(BaseModel):
+    """What decides the inventory of a data set.
+
+    Attributes
+    ----------
+    curate : CurateParameters
+        What holds for all data sets.
+    choice : Choice
+        What is chosen of this one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    curate: CurateParameters = CurateParameters()
+    choice: Choice = Choice()
+
+
+def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     """Make the inventory of one data set."""
     pulled = Receipt.read(layout.receipt("raw", dataset))
     manifest = read_manifest(layout.manifest(dataset))
 
     def work() -> Result:
         root = layout.raw(dataset)
-        verdict = validate(root)
+        # The validator reads tables as a whole, which an endless one would make it die of.
+        endless = [p for p, f in manifest.items() if p.endswith(TEXTS) and f.size > MAX_TABLE]
+        verdict = Verdict() if endless else validate(root)
+        unchecked = [f"{p} is too large for the BIDS validator, which did not run" for p in endless]
+        for problem in unchecked:
+            log.warning("%s", problem)
         for issue in verdict.errors:
             log.warning("BIDS validator: %s", describe(issue))
         source = Source(
             dataset, pulled.notes["version"], root, {p: f.sha256 for p, f in manifest.items()}
         )
         # Those in use are in the inventory; listing them here too would make a corpus' receipt big.
-        table, left_out = build_inventory(source, verdict, parameters)
-        write_shard(table, layout.inventory(dataset), "recordings")
+        inventory = build_inventory(source, verdict, parameters.curate, parameters.choice)
+        for problem in inventory.warnings:
+            log.warning("%s: %s", dataset, problem)
+        rows = inventory.table.to_pylist()
+        for problem in parameters.choice.decisions.about_nothing(rows):
+            log.warning("exclusions of %s: %s", dataset, problem)
+        write_shard(inventory.table, layout.inventory(dataset), "recordings")
         write_text(layout.validation(dataset), verdict.to_json())
+        facts = inventory.facts()
+        facts["warnings"] = [*unchecked, *facts["warnings"]]
+        text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+        write_text(layout.facts(dataset), f"{text}\n")
         units: dict[str, int] = {}
-        for row in table.to_pylist():
+        for row in rows:
             if row["status"] == "used":
                 units[row["unit"]] = units.get(row["unit"], 0) + 1
-        return Result(
-            [layout.inventory(dataset), layout.validation(dataset)], left_out, {"units": units}
-        )
+        made = [layout.inventory(dataset), layout.validation(dataset), layout.facts(dataset)]
+        return Result(made, inventory.left_out, {"units": units})
 
     return run_job(
         layout,

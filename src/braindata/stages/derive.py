@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.events import read_events
-from braindata.derive.parameters import DeriveParameters
+from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.trials import RecordingEvents, derive_trials
-from braindata.errors import DataError
+from braindata.errors import DataError, UsageError
 from braindata.layout import Layout
 from braindata.pack.store import open_store
 from braindata.pull.local import read_manifest
@@ -17,7 +21,24 @@ from braindata.tables.keys import RecordingKey
 from braindata.tables.shards import write_shard
 
 
-def run(layout: Layout, dataset: str, region: str, parameters: DeriveParameters) -> bool:
+class Parameters(BaseModel):
+    """What decides the trials of a data set.
+
+    Attributes
+    ----------
+    derive : DeriveParameters
+        The model.
+    events : EventMapping
+        Which columns of this data set's events hold what.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    derive: DeriveParameters = DeriveParameters()
+    events: EventMapping = EventMapping()
+
+
+def run(layout: Layout, dataset: str, region: str, parameters: Parameters) -> bool:
     """Estimate the trials of one region (``name-hash``) in all recordings of a data set."""
     series = layout.series(dataset, region)
     extracted = Receipt.read(receipt_beside(series))
@@ -47,7 +68,10 @@ def run(layout: Layout, dataset: str, region: str, parameters: DeriveParameters)
                     )
             except DataError as error:
                 faulty[name] = Outcome.quarantine(error)
-        table, outcomes = derive_trials(pq.read_table(series), recordings, parameters)
+        require_columns(parameters.events, recordings, dataset)
+        table, outcomes = derive_trials(
+            pq.read_table(series), recordings, parameters.derive, parameters.events
+        )
         write_shard(table, shard, "trials")
         return Result([shard], outcomes | faulty)
 
@@ -65,3 +89,23 @@ def run(layout: Layout, dataset: str, region: str, parameters: DeriveParameters)
         libraries=("nilearn", "numpy", "scipy"),
         work=work,
     )
+
+
+def require_columns(
+    mapping: EventMapping, recordings: Sequence[RecordingEvents], dataset: str
+) -> None:
+    """Check that each column that is named is in some events file, or there is a slip of the pen.
+
+    Raises
+    ------
+    UsageError
+        When one is in none.
+    """
+    there = sorted({str(name) for one in recordings for name in one.events.columns})
+    for name, column in mapping.columns().items():
+        if recordings and column not in there:
+            near = difflib.get_close_matches(column, there, n=1)
+            raise UsageError(
+                f"event_mapping.{name}: no events file of {dataset} has a column {column}",
+                hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}",
+            )

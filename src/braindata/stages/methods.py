@@ -66,13 +66,14 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     parameters = _common("extract", settings)
     return MethodsFacts(
         datasets=_datasets(layout, published.notes["release"]),
-        curate=_model(CurateParameters, "curate", [r.parameters for r in curated]),
+        curate=_model(CurateParameters, "curate", [r.parameters["curate"] for r in curated]),
         preprocess=_model(NativeParameters, "preprocess", [r.parameters for r in preprocessed]),
         space=_common("preprocess", [r.notes["space"] for r in preprocessed]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
-        derive=_model(DeriveParameters, "derive", [r.parameters for r in derived]),
+        derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
         versions=_versions([*ran, published]),
+        chosen=_is_chosen(published, curated),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
             for receipt in extracted
@@ -97,6 +98,17 @@ def write_methods(layout: Layout) -> tuple[list[Path], MethodsText]:
     for path, body in files.items():
         write_text(path, body)
     return list(files), text
+
+
+def _is_chosen(published: Receipt, curated: Iterable[Receipt]) -> bool:
+    """Whether rules or people leave out more than every configuration does."""
+    told = [published.parameters.get("publish", {}).get("exclude")]
+    told += [published.parameters.get("decisions")]
+    for receipt in curated:
+        told += [receipt.parameters["curate"].get(key) for key in ("exclude", "require_licence")]
+        choice = receipt.parameters["choice"]
+        told += [choice["subjects"], choice["tasks"], choice["decisions"]["exclude"]]
+    return any(told)
 
 
 def _with_results(receipts: Iterable[Receipt]) -> list[Receipt]:

@@ -14,7 +14,7 @@ from braindata.bids.events import read_events
 from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Receipt, content_hash, merkle, receipt_beside
+from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages.job import (
     Result,
     log,
@@ -23,7 +23,10 @@ from braindata.stages.job import (
     unit_receipts,
     used,
 )
-from braindata.stages.recordings import find_fault
+from braindata.stages.leaving_out import leave_out, without
+from braindata.stages.recordings import PUBLISH, find_fault
+from braindata.tables.exclusions import Decisions
+from braindata.tables.parameters import PublishParameters
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
@@ -39,12 +42,18 @@ class Parameters(BaseModel):
         Data sets.
     regions : tuple of str
         Regions, as ``name-hash``.
+    publish : PublishParameters
+        Which recordings are left out by rules.
+    decisions : mapping of str to Decisions
+        By data set, what people decided about single recordings, as far as it counts here.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: tuple[str, ...]
     regions: tuple[str, ...]
+    publish: PublishParameters = PublishParameters()
+    decisions: dict[str, Decisions] = {}
 
 
 def run(layout: Layout, parameters: Parameters) -> bool:
@@ -54,7 +63,7 @@ def run(layout: Layout, parameters: Parameters) -> bool:
     def work() -> Result:
         staging = layout.tables() / ".staging"
         try:
-            shards = _shards(layout, parameters, receipts, staging)
+            shards, left_out = _shards(layout, parameters, receipts, staging)
             provenance = {
                 "parameters": parameters.model_dump(mode="json"),
                 "receipts": {name: merkle(r.outputs) for name, r in receipts.items()},
@@ -64,7 +73,7 @@ def run(layout: Layout, parameters: Parameters) -> bool:
             shutil.rmtree(staging, ignore_errors=True)
         log.info("release %d", release.number)
         files = [layout.tables() / path for path in release.paths()]
-        return Result([*files, release.file], notes={"release": release.number})
+        return Result([*files, release.file], left_out, {"release": release.number})
 
     return run_job(
         layout,
@@ -115,25 +124,55 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
 
 def _shards(
     layout: Layout, parameters: Parameters, receipts: dict[str, Receipt], staging: Path
-) -> dict[str, list[Path]]:
-    """Return the shards of each table; the small tables are made here."""
+) -> tuple[dict[str, list[Path]], dict[str, Outcome]]:
+    """Return the shards of each table, and what is left out by ``<data set>/<recording>``.
+
+    The small tables are made here. Of a data set of which something is left out, so are the shards
+    of the large ones: those that jobs made stay as they are, for the next release.
+    """
     shards: dict[str, list[Path]] = {name: [] for name in TABLES}
+    left_out: dict[str, Outcome] = {}
     for dataset in parameters.datasets:
         rows = recording_rows(layout, dataset, parameters.regions, receipts)
+        decisions = parameters.decisions.get(dataset, Decisions())
+        for problem in decisions.about_nothing(rows):
+            log.warning("exclusions of %s: %s", dataset, problem)
+        gone = _leave_out(rows, parameters.publish, decisions)
+        left_out |= {f"{dataset}/{name}": outcome for name, outcome in gone.items()}
         made = {"recordings": rows, "stimuli": _stimuli(layout, dataset, rows)}
         for table, content in made.items():
             path = staging / table / f"{dataset}.parquet"
             write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
             shards[table].append(path)
-        shards["series"] += [layout.series(dataset, region) for region in parameters.regions]
-        shards["trials"] += [layout.trials(dataset, region) for region in parameters.regions]
+        for table, lies in (("series", layout.series), ("trials", layout.trials)):
+            for region in parameters.regions:
+                target = staging / table / dataset / f"{region}.parquet"
+                shards[table].append(without(lies(dataset, region), table, gone, target))
     for region in parameters.regions:
         # One shard per region: a new region leaves the others' shards as they are.
         row = _region_row(layout, region, parameters.datasets)
         path = staging / "regions" / f"{region}.parquet"
         write_shard(pa.Table.from_pylist([row], schema=TABLES["regions"]), path, "regions")
         shards["regions"].append(path)
-    return shards
+    return shards, left_out
+
+
+def _leave_out(
+    rows: list[dict[str, Any]], parameters: PublishParameters, decisions: Decisions
+) -> dict[str, Outcome]:
+    """Mark in the rows what is left out, and return it by recording."""
+    found = {}
+    for row in used(rows):
+        outcome = leave_out(row, parameters.exclude, decisions)
+        if outcome is not None:
+            found[row["recording"]] = outcome
+            row |= {
+                "status": "excluded",
+                "stage": PUBLISH,
+                "reason": outcome.reason,
+                "hint": outcome.hint,
+            }
+    return found
 
 
 def _region_row(layout: Layout, region: str, datasets: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from braindata.receipts import Outcome, Receipt
 
+# The stage at which rules of quality and people leave recordings out of the tables.
+PUBLISH = "publish"
+
 
 @dataclass(frozen=True)
 class Fault:

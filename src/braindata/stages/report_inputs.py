@@ -25,6 +25,7 @@ from braindata.report.responses import Responses, average_responses
 from braindata.report.site import Corpus, TrialCounts
 from braindata.stages import STEP_VERSION
 from braindata.stages.job import unit_receipts
+from braindata.stages.recordings import PUBLISH
 from braindata.tables.reading import Tables, open_tables
 
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
@@ -82,7 +83,14 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
         coverage=_coverage(tables),
         strategy=STRATEGY,
         responses={
-            row["region"]: _responses(layout, tables, datasets, keys[row["region"]], shelf)
+            row["region"]: _responses(
+                layout,
+                tables,
+                datasets,
+                keys[row["region"]],
+                shelf,
+                published.with_state("excluded"),
+            )
             for row in regions
         },
         recording_pictures=pictures,
@@ -90,7 +98,17 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
             layout, datasets[0], keys, regions, _first_store(layout, units), shelf
         ),
         template=_template(shelf) if any(one.files for one in pictures.values()) else None,
+        facts={dataset: _facts(layout, dataset) for dataset in datasets},
     )
+
+
+def _facts(layout: Layout, dataset: str) -> dict[str, Any]:
+    path = layout.facts(dataset)
+    if not path.is_file():
+        # Somebody may have tidied up: the card says less then.
+        return {}
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
 
 
 def _faults(
@@ -133,6 +151,8 @@ def _with_facts(
     if row["reason"] is not None and row["stage"] is not None:
         of_curation = (row["dataset"], None)
         fault = faults.get((row["dataset"], row["stage"], row["recording"]), of_curation)
+        if row["stage"] == PUBLISH:
+            return row | facts | {"log": f"logs/{PUBLISH}.log"}
         facts |= {"log": f"logs/{row['stage']}/{fault[0]}.log", "file": fault[1]}
     return row | facts
 
@@ -184,7 +204,12 @@ def _recording_set(
 
 
 def _responses(
-    layout: Layout, tables: Tables, datasets: list[str], key: str, shelf: Shelf
+    layout: Layout,
+    tables: Tables,
+    datasets: list[str],
+    key: str,
+    shelf: Shelf,
+    left_out: list[str],
 ) -> Responses:
     region = key.rpartition("-")[0]
     # From the jobs' receipts: what they hash is in the release, and nothing need be read for it.
@@ -206,6 +231,8 @@ def _responses(
         return {}, asdict(average_responses(series, trials))
 
     content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}
+    if left_out:
+        content["left out"] = left_out
     return Responses.from_json(shelf.get(content, draw).data)
 
 

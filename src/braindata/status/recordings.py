@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from braindata.errors import DamageError
 from braindata.layout import Layout
 from braindata.receipts import Receipt
-from braindata.stages.recordings import Fault, find_fault
+from braindata.stages.recordings import PUBLISH, Fault, find_fault
 from braindata.status.jobs import Job
 
 RecordingState = Literal["used", "used_in_part", "quarantined", "excluded", "waiting"]
@@ -132,6 +132,12 @@ def _status(
         # Whether a fault concerns the whole recording is known when all regions are done.
         return RecordingStatus(dataset, name, "waiting")
     fault = find_fault(name, of_regions)
+    published = receipts.get(Job(PUBLISH))
+    outcome = published.recordings.get(f"{dataset}/{name}") if published else None
+    if outcome is not None and (fault is None or fault.in_part):
+        log = layout.log(PUBLISH).relative_to(layout.output).as_posix()
+        why = (PUBLISH, outcome.reason, outcome.hint, None, log)
+        return RecordingStatus(dataset, name, "excluded", *why)
     if fault is None:
         return RecordingStatus(dataset, name, "used")
     return _faulty(layout, dataset, row, fault)

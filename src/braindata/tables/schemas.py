@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+_COUNTS = pa.list_(pa.field("element", pa.int64()))
+_NUMBERS = pa.list_(pa.field("element", pa.float64()))
 _STRINGS = pa.list_(pa.field("element", pa.string()))
 
 
@@ -72,12 +74,31 @@ RECORDINGS = pa.schema(
         _number("tr", "Repetition time.", "s"),
         _count("n_volumes", "Number of volumes of the raw recording."),
         _number("sampling_frequency", "Samples per second.", "Hz"),
+        _column("fetched", pa.bool_(), "Whether the contents of the raw recording are there."),
+        _column("shape", _COUNTS, "Voxels of the raw recording along each axis.", "1"),
+        _column("voxel_size", _NUMBERS, "Edges of a voxel of the raw recording.", "mm"),
+        _count("n_echoes", "Echoes of the run that the data set holds."),
+        _number("echo_time", "Echo time.", "s"),
+        _number("flip_angle", "Flip angle.", "degree"),
+        _text("phase_encoding", "Axis and sense of phase encoding: `i`, `j`, `k`, with `-`."),
+        _column("slice_timing", pa.bool_(), "Whether the sidecars state the slices' times."),
+        _column("field_maps", _STRINGS, "Paths of the field maps that are meant for it."),
+        _text("manufacturer", "Manufacturer of the scanner."),
+        _text("scanner", "Model of the scanner."),
+        _number("field_strength", "Strength of its magnetic field.", "T"),
+        _text(
+            "variant",
+            "Recordings of one kind that were acquired alike: `task-…_variant-1` is how most are.",
+        ),
+        _count("n_events", "Rows of its events file."),
+        _column("event_columns", _STRINGS, "Columns of its events file."),
         _text("space", "Template space of the preprocessed recording, as BIDS names it."),
         _text("backend", "What preprocessed it: `native`, `fmriprep` or `derivatives`."),
         _column(
             "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
         ),
         _text("licence", "Licence of the data set as its description states it."),
+        _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
         _text("status", "`used`, `excluded` (by a rule) or `quarantined` (bad data)."),
         _text("stage", "Stage at which `reason` arose."),
         _text(
@@ -88,6 +109,11 @@ RECORDINGS = pa.schema(
             "validator_errors",
             _STRINGS,
             "Errors that the official BIDS validator found in its files; kept, not fatal.",
+        ),
+        _column(
+            "warnings",
+            _STRINGS,
+            "What our own checks found odd in it, and who brought it back if a rule leaves it out.",
         ),
         _number("fd_mean", "Mean framewise displacement (Power et al. 2012).", "mm"),
         _number("fd_max", "Largest framewise displacement.", "mm"),
@@ -170,9 +196,11 @@ TRIALS = pa.schema(
         *_REGION,
         _number("onset", "Onset from the start of the recording.", "s"),
         _number("duration", "Duration.", "s"),
-        _text("trial_type", "The events file's `trial_type`."),
-        _text("response", "The events file's `response`, if there is one."),
-        _number("response_time", "The events file's `response_time`, if there is one.", "s"),
+        _text("trial_type", "The events file's `trial_type`, or what `event_mapping` names."),
+        _text("response", "Its `response`, or what `event_mapping` names; null without one."),
+        _number("response_time", "Its `response_time`, or what `event_mapping` names.", "s"),
+        _text("choice", "What was chosen: the column that `event_mapping` names."),
+        _text("outcome", "What came of it: the column that `event_mapping` names."),
         _text("stimulus", "Identifier of the stimulus, see `stimuli`."),
         _text("columns", "All columns of the event's row as one JSON object, types kept."),
         _number(

@@ -1,0 +1,131 @@
+"""Whether a recording is used: excluded by choice or rule, or quarantined for bad data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from braindata.bids.events import EventTimes
+from braindata.curate.parameters import Choice, CurateParameters
+from braindata.errors import DataError
+from braindata.receipts import Outcome
+from braindata.tables.rules import first_match
+
+# More events than this share after the end of the run: another run's file, or milliseconds.
+MAX_SHARE_BEYOND = 0.5
+
+
+def excluded_before_reading(
+    row: dict[str, Any], parameters: CurateParameters, choice: Choice
+) -> Outcome | None:
+    """Return why a recording is excluded that need not even be opened; None when it must be."""
+    kind = _of_another_kind(row)
+    if kind is not None or choice.decisions.including(row) is not None:
+        return kind
+    if parameters.tasks and row["task"] not in parameters.tasks:
+        return Outcome(
+            "excluded", f"task {row['task']} is not asked for", "see curate.tasks in the config"
+        )
+    for column, asked in (("subject", choice.subjects), ("task", choice.tasks)):
+        if asked and row[column] not in asked:
+            return Outcome(
+                "excluded",
+                f"{column} {row[column]} is not asked for",
+                f"see {column}s of this data set in the config",
+            )
+    decision = choice.decisions.excluding(row)
+    if decision is not None:
+        return Outcome("excluded", decision.signed(), f"see the exclusions of {row['dataset']}")
+    if parameters.require_licence and row["licence_class"] not in parameters.require_licence:
+        stated = "none is stated" if row["licence"] is None else "see `licence`"
+        return Outcome(
+            "excluded",
+            f"its licence is {row['licence_class']} ({stated}), and curate.require_licence asks "
+            f"for {', '.join(parameters.require_licence)}",
+            "ask its authors, or include it in the exclusions of this data set",
+        )
+    return None
+
+
+def excluded_by_rule(
+    row: dict[str, Any], parameters: CurateParameters, choice: Choice
+) -> Outcome | None:
+    """Return why a recording whose metadata are complete is excluded; None when it is not."""
+    outcome = _by_rule(row, parameters)
+    decision = choice.decisions.including(row)
+    if outcome is None or decision is None:
+        return outcome
+    row["warnings"].append(f"{outcome.reason}; brought back: {decision.signed()}")
+    return None
+
+
+def _by_rule(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
+    if row["n_volumes"] < parameters.min_volumes:
+        return Outcome(
+            "excluded",
+            f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",
+            "lower curate.min_volumes to use it",
+        )
+    rule = first_match(parameters.exclude, row)
+    if rule is not None:
+        return Outcome(
+            "excluded",
+            rule.reason(row, "curate.exclude"),
+            "change the rule, or bring the recording back under `include` in the exclusions of "
+            f"{row['dataset']}",
+        )
+    return None
+
+
+def _of_another_kind(row: dict[str, Any]) -> Outcome | None:
+    if row["echo"] is not None:
+        return Outcome(
+            "excluded",
+            "it is one echo of a multi-echo run, which is not combined here",
+            "preprocess multi-echo data with fMRIPrep",
+        )
+    if row["part"] not in (None, "mag"):
+        return Outcome("excluded", f"it is the {row['part']} part of a complex image", None)
+    return None
+
+
+def require_contents(path: Path) -> None:
+    """Check that a file is there and may be read.
+
+    Raises
+    ------
+    DataError
+        When it is a folder, a link that leads nowhere, or closed to us.
+    """
+    if path.is_dir():
+        raise DataError(
+            "this is a folder, where a file is due", file=path, hint="put the image in its place"
+        )
+    if not path.is_file():
+        raise DataError(
+            "the contents of this file are not there",
+            file=path,
+            hint="fetch them into the source (git annex get, datalad get), run again",
+        )
+    if not os.access(path, os.R_OK):
+        raise DataError(
+            "nobody permits you to read this file", file=path, hint="chmod u+r FILE, run again"
+        )
+
+
+def require_events_within(events: EventTimes, end: float, path: Path) -> None:
+    """Check that the events are those of a run that ends at `end` (s).
+
+    Raises
+    ------
+    DataError
+        When most of them start after it.
+    """
+    beyond = int((events.onset >= end).sum())
+    if beyond > MAX_SHARE_BEYOND * len(events.onset):
+        raise DataError(
+            f"{beyond} of {len(events.onset)} events start after the end of the run at {end:g} s",
+            file=path,
+            hint="are the onsets in milliseconds, or is it another run's events file?",
+        )

@@ -1,0 +1,130 @@
+"""The people of a data set: `participants.tsv`, typed, and held against the folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from braindata.bids.events import MISSING, require_table_size
+from braindata.bids.inheritance import read_object
+from braindata.errors import DataError
+
+FILE = "participants.tsv"
+# Above this age few people are left, so that it tells who somebody is (HIPAA, 45 CFR 164.514).
+OLDEST = 89
+# A column of more different texts is free text, of which only their number is kept.
+MAX_LEVELS = 12
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+
+
+@dataclass(frozen=True)
+class Participants:
+    """What a data set says of its people.
+
+    Attributes
+    ----------
+    labels : frozenset of str
+        Labels of the people who have a row; empty where there is no such file.
+    columns : dict of str to dict
+        By name of the column: `kind` (number, levels, text or date), `n`, and as far as there is
+        one `unit`, `description`, `median`, `min` and `max`, or the `levels` with their counts.
+    warnings : list of str
+        What is odd in the file.
+    """
+
+    labels: frozenset[str] = frozenset()
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_participants(root: Path) -> Participants:
+    """Read `participants.tsv` of a BIDS folder; one that cannot be read is a warning."""
+    path = root / FILE
+    if not path.is_file():
+        return Participants()
+    try:
+        require_table_size(path)
+        raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")
+        # A cell that opens with a quotation mark and does not close it is taken as it stands.
+        lines = io.StringIO(text, newline=None)
+        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except DataError as error:
+        return Participants(warnings=[f"{FILE}: {error.problem}"])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return Participants(warnings=[f"{FILE} cannot be read ({error})"])
+    odd = []
+    if "participant_id" not in (rows[0] if rows else {}):
+        return Participants(warnings=[f"{FILE} has no column participant_id, or no rows"])
+    given = [(row["participant_id"] or "").strip() for row in rows]
+    labels = [name.removeprefix("sub-") for name in given]
+    twice = sorted(name for name, n in Counter(labels).items() if n > 1)
+    if twice:
+        odd.append(f"{FILE} has several rows of {_listed(twice)}")
+    if any(not name.startswith("sub-") for name in given):
+        odd.append(f"{FILE} has labels without sub-")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        odd.append(f"{FILE} begins with a byte-order mark")
+    if b"\r" in raw:
+        odd.append(f"{FILE} has line ends of Windows or of an old Mac")
+    described = _described(root / "participants.json")
+    names = [name for name in rows[0] if name and name != "participant_id"]
+    columns = {
+        name: _summary(name, [row[name] for row in rows], described.get(name)) for name in names
+    }
+    return Participants(frozenset(labels), columns, odd)
+
+
+def against_folders(participants: Participants, subjects: set[str]) -> list[str]:
+    """Return who has a row and no folder; nobody where there is no such file."""
+    gone = sorted(participants.labels - subjects)
+    return [f"{FILE} has people without a folder: {_listed(gone)}"] if gone else []
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        return read_object(path) if path.is_file() else {}
+    except DataError:
+        return {}
+
+
+def _summary(name: str, values: list[str | None], described: object) -> dict[str, Any]:
+    given = [v.strip() for v in values if v is not None and v.strip() not in MISSING]
+    summary: dict[str, Any] = {"n": len(given)}
+    if isinstance(described, dict):
+        for key, ours in (("Units", "unit"), ("Description", "description")):
+            if isinstance(described.get(key), str):
+                summary[ours] = described[key]
+    # Codes such as 1 and 2 for sexes are numbers to look at, but levels where the file says so.
+    levels = described.get("Levels") if isinstance(described, dict) else None
+    if given and not isinstance(levels, dict) and all(map(_NUMBER.fullmatch, given)):
+        numbers = sorted(float(value) for value in given)
+        if all(map(math.isfinite, numbers)):
+            if name.casefold() == "age":
+                numbers = [min(number, float(OLDEST)) for number in numbers]
+            middle = (numbers[(len(numbers) - 1) // 2] + numbers[len(numbers) // 2]) / 2
+            return summary | {
+                "kind": "number",
+                "median": middle,
+                "min": numbers[0],
+                "max": numbers[-1],
+            }
+    if given and all(map(_DATE.fullmatch, given)):
+        # A date of birth or of a visit tells who somebody is.
+        return summary | {"kind": "date"}
+    counts = Counter(given)
+    if len(counts) > MAX_LEVELS or (len(counts) > 2 and len(counts) == len(given)):
+        return summary | {"kind": "text", "n_distinct": len(counts)}
+    return summary | {"kind": "levels", "levels": dict(sorted(counts.items()))}
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
