@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata import region_commands, status_commands
+from braindata import pull_commands, region_commands, status_commands
 from braindata.command_help import SectionedGroup, example
 from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
 from braindata.faults import DEBUG_VARIABLE, explain
@@ -70,17 +70,7 @@ def cli(debug: bool) -> None:
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
-@cli.command()
-@_OUTPUT
-@_DATASET
-@click.option("--source", required=True, type=click.Path(path_type=Path), help="A BIDS folder.")
-@_PARAMETERS
-def pull(output: Path, dataset: str, source: Path, parameters: str) -> None:
-    """Bring a data set under raw/, with a manifest."""
-    from braindata.pull.parameters import PullParameters
-    from braindata.stages import pull as stage
-
-    stage.run(_layout(output), dataset, source.resolve(), _parse(PullParameters, parameters))
+cli.add_command(pull_commands.pull)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,7 +64,17 @@ class MadeRepository:
         git("init", "-q", "--bare", "-b", "main", str(path))
 
     def blob(self, contents: bytes) -> str:
-        return git("hash-object", "-w", "--stdin", "--literally", folder=self.path, data=contents)
+        return self._write(b"blob", contents)
+
+    def _write(self, kind: bytes, body: bytes) -> str:
+        # As git does it, which would be a process for each.
+        text = b"%s %d\0" % (kind, len(body)) + body
+        name = hashlib.sha1(text).hexdigest()
+        path = self.path / "objects" / name[:2] / name[2:]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(zlib.compress(text, 1))
+        return name
 
     def raw_tree(self, entries: list[tuple[str, bytes, str]]) -> str:
         """Write a tree as it stands: mode, name and object of each entry."""
@@ -71,8 +82,7 @@ class MadeRepository:
             mode.encode() + b" " + name + b"\0" + bytes.fromhex(blob)
             for mode, name, blob in entries
         )
-        arguments = ("hash-object", "-w", "-t", "tree", "--stdin", "--literally")
-        return git(*arguments, folder=self.path, data=body)
+        return self._write(b"tree", body)
 
     def tree(self, files: Mapping[str, tuple[str, str]]) -> str:
         """Write nested trees of paths to (mode, object)."""

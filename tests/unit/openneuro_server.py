@@ -185,6 +185,8 @@ def serving(repositories: Path) -> Iterator[OpenNeuro]:
     handler = type("Handler", (_Handler,), {"site": site})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    # A client that is killed is no fault of the server's.
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
     site.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

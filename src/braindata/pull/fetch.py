@@ -315,9 +315,9 @@ class Fetcher:
                         f"{_host(url)} sends more than the {key.size} bytes of the key",
                         hint=_LENGTH,
                     )
+                self._limiter.take(len(chunk))
                 part.write(chunk)
                 self._progress(len(chunk))
-                self._limiter.take(len(chunk))
         finally:
             part.flush()
             if key.size is None or got != key.size:

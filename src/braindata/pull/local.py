@@ -14,7 +14,7 @@ from typing import Literal
 from braindata.bids.description import dataset_description
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, sha256_file, write_text
-from braindata.pull.parameters import Subset
+from braindata.pull.parameters import PullJob, Subset
 from braindata.pull.subset import select
 
 # Not part of the raw data set: version control, and what others made from it.
@@ -115,6 +115,16 @@ def listing_hash(source: Path) -> str:
         size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
         digest.update(f"{name}\0{size}\0{changed}\n".encode())
     return digest.hexdigest()
+
+
+def source_state(source: str, job: PullJob) -> str:
+    """Return what changes when a data set has to be pulled again.
+
+    Of a version of a repository, that is its commit: nothing has to be listed.
+    """
+    subset = job.subset.model_dump_json() if job.subset else ""
+    state = listing_hash(Path(source)) if job.commit is None else job.commit
+    return f"{state} {subset}".strip()
 
 
 def pull_local(

@@ -61,6 +61,28 @@ class Subset(BaseModel):
         return any(self.model_dump().values())
 
 
+class PullJob(BaseModel):
+    """What of a source one job pulls; a local folder has neither address nor commit.
+
+    Attributes
+    ----------
+    address, tag, commit : str or None
+        The repository, and its version.
+    derivatives : bool
+        Whether it holds what others made of raw data.
+    subset : Subset
+        What of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    derivatives: bool = False
+    subset: Subset = Field(default_factory=Subset)
+
+
 class PullSection(PullParameters):
     """What a configuration can say of pulling."""
 
