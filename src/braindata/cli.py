@@ -160,7 +160,8 @@ def report(output: Path) -> None:
     "datasets",
     multiple=True,
     metavar="ID=PATH",
-    help="A data set to fill into the configuration: its name and its BIDS folder. Repeatable.",
+    help="A data set to fill into the configuration: its name, and its BIDS folder or "
+    "openneuro:ds000005. Repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace files that were edited.")
 def init(folder: Path, datasets: tuple[str, ...], force: bool) -> None:

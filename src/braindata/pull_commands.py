@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # What a command needs is imported when it runs: `braindata --help` answers at once.
 
-log = logging.getLogger("braindata")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -122,11 +121,20 @@ def _job(
 def _pull(plan: Plan, names: list[str]) -> int:
     from braindata.faults import require_space
     from braindata.locking import lock
+
+    require_space(plan.layout.output)
+    held = lock(plan.layout.output)
+    try:
+        _pull_locked(plan, names)
+    finally:
+        os.close(held)
+    return EXIT_DONE
+
+
+def _pull_locked(plan: Plan, names: list[str]) -> None:
     from braindata.pull.pinned import Mirror, want
     from braindata.stages import pull as stage
 
-    require_space(plan.layout.output)
-    lock(plan.layout.output)
     jobs = {name: plan.pull_job(name) for name in names}
     plan.pins.write()
     for name, job in jobs.items():
@@ -147,7 +155,6 @@ def _pull(plan: Plan, names: list[str]) -> int:
                 download=plan.config.pull.download,
                 progress=progress,
             )
-    return EXIT_DONE
 
 
 def _dry_run(plan: Plan, names: list[str]) -> int:

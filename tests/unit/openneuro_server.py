@@ -108,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit() or contents is None:
             self.send_response(int(fault) if fault.isdigit() else 404)
             self.send_header("Content-Length", "0")
+            if fault == "429":
+                self.send_header("Retry-After", "7")
             self.end_headers()
             return
         if fault.startswith("redirect:"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from braindata.pull.annex import (
+    WEB_UUID,
     Counter,
     key_of_link,
     key_of_pointer,
@@ -186,6 +187,26 @@ def test_credentials_in_addresses_are_not_followed(tmp_path: Path) -> None:
     commit = made.commit(made.tree({"x.nii.gz": made.link("x.nii.gz", key)}))
     made.write_annex_branch()
     assert read_version(made.path, commit).files[0].addresses == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:secret@host/x", "https://me@host/x", "http://[::1/x", "http:///x", "http://h:0/x",
+        "http://h:99999/x", "http://h/a\\b", "file:///etc/passwd", "ftp://h/x", "ext::sh -c x",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_none_are_not_followed(tmp_path: Path, url: str) -> None:
+    made = MadeRepository(tmp_path / "ds.git")
+    key = key_of(b"x")
+    made.state(key, {}, uuid=WEB_UUID)
+    folder = next(name for name in made.logs if name.endswith(".log") and "/" in name)
+    made.logs[f"{folder}.web"] = f"1s 1 {url}\n1s 1 https://good.example.org/x\n"
+    made.logs["remote.log"] = ""
+    commit = made.commit(made.tree({"x.nii.gz": made.link("x.nii.gz", key)}))
+    made.write_annex_branch()
+    (file,) = read_version(made.path, commit).files
+    assert [address.url for address in file.addresses] == ["https://good.example.org/x"]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -477,6 +480,23 @@ def test_the_newest_tag_is_a_version_never_a_hash(site: OpenNeuro, tmp_path: Pat
     with pytest.raises(UsageError, match="which version is the newest") as caught:
         plan(config(tmp_path, site, source="openneuro:ds000780")).pins.of("ds")
     assert "57fed2b8cce88d000bc17596" in str(caught.value.hint)
+
+
+def test_a_server_of_plain_files_will_do(site: OpenNeuro, tmp_path: Path) -> None:
+    folder = site.repositories / "ds000777.git"
+    git("update-server-info", folder=folder)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(site.repositories))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/ds000777.git"
+        what = job(site, "1.0.0").model_copy(update={"address": address})
+        try:
+            pull(tmp_path / "results", what)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert tree(tmp_path / "results") == expected(TEXTS, ANNEXED)
 
 
 def test_a_tag_that_was_moved_is_not_followed(site: OpenNeuro, tmp_path: Path) -> None:

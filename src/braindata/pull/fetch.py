@@ -226,6 +226,8 @@ class Fetcher:
                     start = self._empty(part)
                 self._check_length(response, start, key, url)
                 self._copy(response, part, start, key, url)
+        except urllib3.exceptions.LocationValueError as e:
+            raise LastingError(f"{url[:100]!r} is no address that can be fetched") from e
         except urllib3.exceptions.NewConnectionError as e:
             raise FetchError(f"{_host(url)} cannot be reached", hint=_NET) from e
         except (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ConnectTimeoutError) as e:
@@ -254,14 +256,10 @@ class Fetcher:
             if response.status not in (301, 302, 303, 307, 308):
                 self._check_status(response, url)
                 return response
-            target = urljoin(url, response.headers.get("Location", ""))
+            location = response.headers.get("Location", "")
             response.drain_conn()
             response.release_conn()
-            parts = urlsplit(target)
-            downgraded = url.startswith("https:") and parts.scheme != "https"
-            if parts.scheme not in ("http", "https") or downgraded or "@" in parts.netloc:
-                raise LastingError(f"{_host(url)} redirects to {target[:100]!r}, which is refused")
-            url = target
+            url = _redirected(url, location)
         raise LastingError(f"{_host(url)} redirects without end")
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
@@ -364,6 +362,20 @@ class _Busy(Exception):
 
 _NET = "check the network and run the same command again: what is here is kept"
 _LENGTH = "run again; if it stays so, the server's file was changed"
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a redirect leads, if it is one that is followed."""
+    refused = LastingError(f"{_host(url)} redirects to {location[:100]!r}, which is refused")
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise refused from error
+    downgraded = url.startswith("https:") and parts.scheme != "https"
+    if parts.scheme not in ("http", "https") or downgraded or "@" in parts.netloc:
+        raise refused
+    return target
 
 
 def _retry_after(text: str | None) -> float:

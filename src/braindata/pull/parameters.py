@@ -50,7 +50,9 @@ class Subset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    subject: Labels = Field(default=(), description="Labels, with or without `sub-`.")
+    subject: Labels = Field(
+        default=(), description='Labels in quotes (`"01"`), with or without `sub-`.'
+    )
     session: Labels = Field(default=(), description="Labels, with or without `ses-`.")
     task: Labels = Field(default=(), description="Labels, with or without `task-`.")
     datatype: Labels = Field(default=(), description="Folders: `func`, `anat`, `eeg`.")

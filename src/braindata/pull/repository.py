@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from braindata.pull.annex import (
     DEAD,
@@ -266,5 +268,9 @@ class _Branch:
 
 def _plain(url: str) -> bool:
     """Whether an address holds neither credentials nor anything but printable ASCII."""
-    host = url.partition("://")[2].partition("/")[0]
-    return "@" not in host and url.isascii() and url.isprintable() and " " not in url
+    try:
+        parts = urlsplit(url)
+        known = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and "@" not in parts.netloc and url.isascii() and re.search(r"[\s\\]", url) is None
