@@ -21,6 +21,8 @@ _SAFE = (
     "-c", "protocol.ext.allow=never",
     "-c", "credential.helper=",
     "-c", "gc.auto=0",
+    # Larger objects go by in pieces, not through memory.
+    "-c", "core.bigFileThreshold=16m",
     # A server that says nothing for a minute has stalled.
     "-c", "http.lowSpeedLimit=1",
     "-c", "http.lowSpeedTime=60",
