@@ -12,7 +12,7 @@ import re
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import IO
@@ -392,22 +392,3 @@ def _retry_after(text: str | None) -> float:
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or url[:50]
-
-
-def contents_missing(store: Store, files: Sequence[RemoteFile]) -> dict[str, int]:
-    """Return the sizes of the contents that are not in a store, by key; resumable bytes count not.
-
-    Only sizes are looked at, so that nothing has to be read.
-    """
-    missing = {}
-    for file in files:
-        key = file.key
-        if key is None or not file.addresses or key.name in missing:
-            continue
-        there = store.path(key)
-        if there.is_file() and key.size in (None, there.stat().st_size):
-            continue
-        part = store.part(key)
-        begun = part.stat().st_size if part.is_file() else 0
-        missing[key.name] = max(0, (key.size or 0) - begun)
-    return missing

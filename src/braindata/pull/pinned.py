@@ -17,7 +17,7 @@ from typing import Any
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import MIN_FREE_MB
 from braindata.files import atomic_path, sha256_file
-from braindata.pull.fetch import Fetcher, FetchError, Stopped, contents_missing
+from braindata.pull.fetch import Fetcher, FetchError, Stopped
 from braindata.pull.git import BlobReader, Repository, fetch_commit
 from braindata.pull.local import SKIPPED_FOLDERS, PulledFile, remove_others
 from braindata.pull.parameters import Download, Subset
@@ -132,7 +132,26 @@ def want(repository: Path, commit: str, subset: Subset, store: Store, *, raw: bo
     by_path = {file.path: file for file in version.files if _is_part(file.path)}
     _require_bids(repository, by_path, raw=raw)
     files = tuple(by_path[path] for path in select(list(by_path), subset))
-    return Wanted(version, files, contents_missing(store, files))
+    return Wanted(version, files, _missing(store, files))
+
+
+def _missing(store: Store, files: Iterable[RemoteFile]) -> dict[str, int]:
+    """Return the sizes of the contents that are not in a store, by key; resumable bytes count not.
+
+    Only sizes are looked at, so that nothing has to be read.
+    """
+    missing = {}
+    for file in files:
+        key = file.key
+        if key is None or not file.addresses or key.name in missing:
+            continue
+        there = store.path(key)
+        if there.is_file() and key.size in (None, there.stat().st_size):
+            continue
+        part = store.part(key)
+        begun = part.stat().st_size if part.is_file() else 0
+        missing[key.name] = max(0, (key.size or 0) - begun)
+    return missing
 
 
 def _is_part(path: str) -> bool:
