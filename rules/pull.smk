@@ -12,12 +12,15 @@ rule pull:
     resources:
         mem_mb=500,
         runtime=240,
+        # No parameter: other connections or limits pull nothing again.
+        download=PLAN.download(),
     params:
         folder=output_folder,
         parameters=PLAN.parameters("pull"),
         source=lambda wildcards: PLAN.source(wildcards.dataset),
+        pin=lambda wildcards: PLAN.pin(wildcards.dataset),
         source_state=lambda wildcards: PLAN.source_state(wildcards.dataset),
         step_version=PLAN.step_version("pull"),
     shell:
         "braindata pull --output {params.folder:q} --dataset {wildcards.dataset} --source {params.source:q}"
-        " --parameters {params.parameters:q} > {log:q} 2>&1"
+        " --pin {params.pin:q} --parameters {params.parameters:q} --download {resources.download:q} > {log:q} 2>&1"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata import region_commands, status_commands
-from braindata.command_help import SectionedGroup, example
+from braindata import pull_commands, region_commands, status_commands
+from braindata.command_help import SectionedGroup, checked_name, example
 from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
 from braindata.faults import DEBUG_VARIABLE, explain
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-
-def _name(context: click.Context, option: click.Parameter, value: str) -> str:
-    """Refuse what would lead out of the output folder, where stages also delete."""
-    if value in ("", ".", "..") or {"/", "\0"} & set(value):
-        raise click.BadParameter(f"{value!r} is no name", context, option)
-    return value
-
-
 _OUTPUT = click.option(
     "--output",
     required=True,
@@ -39,10 +31,10 @@ _OUTPUT = click.option(
     help="The output folder.",
 )
 _DATASET = click.option(
-    "--dataset", required=True, callback=_name, help="Identifier of the data set."
+    "--dataset", required=True, callback=checked_name, help="Identifier of the data set."
 )
 _UNIT = click.option(
-    "--unit", required=True, callback=_name, help="sub-<label> or sub-<label>_ses-<label>."
+    "--unit", required=True, callback=checked_name, help="sub-<label> or sub-<label>_ses-<label>."
 )
 _PARAMETERS = click.option(
     "--parameters", default="{}", help="The stage's parameters as JSON; the rest are defaults."
@@ -84,17 +76,7 @@ def cli(debug: bool) -> None:
     logging.getLogger("braindata").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
-@cli.command()
-@_OUTPUT
-@_DATASET
-@click.option("--source", required=True, type=click.Path(path_type=Path), help="A BIDS folder.")
-@_PARAMETERS
-def pull(output: Path, dataset: str, source: Path, parameters: str) -> None:
-    """Bring a data set under raw/, with a manifest."""
-    from braindata.pull.parameters import PullParameters
-    from braindata.stages import pull as stage
-
-    stage.run(_layout(output), dataset, source.resolve(), _parse(PullParameters, parameters))
+cli.add_command(pull_commands.pull)
 
 
 @cli.command()
@@ -147,7 +129,7 @@ def extract(output: Path, dataset: str, parameters: str) -> None:
 @cli.command()
 @_OUTPUT
 @_DATASET
-@click.option("--region", required=True, callback=_name, help="The region as <name>-<hash>.")
+@click.option("--region", required=True, callback=checked_name, help="The region as <name>-<hash>.")
 @_PARAMETERS
 def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
     """Estimate the single-trial responses of one region."""
@@ -182,7 +164,8 @@ def report(output: Path) -> None:
     "datasets",
     multiple=True,
     metavar="ID=PATH",
-    help="A data set to fill into the configuration: its name and its BIDS folder. Repeatable.",
+    help="A data set to fill into the configuration: its name, and its BIDS folder or "
+    "openneuro:ds000005. Repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace files that were edited.")
 def init(folder: Path, datasets: tuple[str, ...], force: bool) -> None:

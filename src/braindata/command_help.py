@@ -32,3 +32,10 @@ class SectionedGroup(click.Group):
 def example(*lines: str) -> str:
     """Return the epilog that shows example command lines."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def checked_name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse what would lead out of the output folder, where stages also delete."""
+    if value is not None and (value in ("", ".", "..") or {"/", "\0"} & set(value)):
+        raise click.BadParameter(f"{value!r} is no name", context, option)
+    return value

@@ -18,7 +18,8 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
 from braindata.pack.parameters import PackParameters
 from braindata.pull.local import require_bids
-from braindata.pull.parameters import PullParameters
+from braindata.pull.parameters import PullSection, Subset
+from braindata.pull.source import LOCK_NAME, Remote, parse_source
 from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
 from braindata.tables.parameters import PublishParameters
 
@@ -39,7 +40,21 @@ class Dataset(Section):
         pattern=DATASET_PATTERN,
         description="Its name in all outputs: letters, digits, hyphens, underscores.",
     )
-    source: str = Field(min_length=1, description="A local BIDS folder.")
+    source: str = Field(
+        min_length=1,
+        description="A local BIDS folder, `openneuro:ds000005`, `openneuro:ds000005@00001` (a "
+        "tag), or a git-annex or DataLad repository as `git+https://HOST/PATH` or "
+        "`git+file:///PATH`, with or without `@TAG`. Without a tag the newest "
+        "version is looked up once and noted in `datasets.lock` beside the "
+        "file; `braindata pull --update` looks again. "
+        "`openneuro-derivatives:ds000005-fmriprep` can be pulled, not yet used.",
+    )
+    subset: Subset = Field(
+        default_factory=Subset,
+        description="What of it is pulled: recordings that are all that is asked for here, with "
+        "events and inherited sidecars, the subjects' T1w images and the files about the whole "
+        "data set.",
+    )
     modalities: tuple[Literal["fmri"], ...] = Field(
         default=("fmri",), min_length=1, description="Which modalities of it to use."
     )
@@ -115,8 +130,8 @@ class Config(Section):
         default_factory=SpacesSection,
         description="How regions of one template space are used on images in another.",
     )
-    pull: PullParameters = Field(
-        default_factory=PullParameters, description="How data sets come under `raw/`."
+    pull: PullSection = Field(
+        default_factory=PullSection, description="How data sets come under `raw/`."
     )
     curate: CurateParameters = Field(
         default_factory=CurateParameters, description="Which recordings are used."
@@ -214,8 +229,8 @@ def load_config(
     Returns
     -------
     config : Config
-        With absolute paths in `datasets[].source`, `regions`, `exclusions` (empty where there is
-        no such folder) and `spaces.transforms[].file`.
+        With absolute paths in `datasets[].source` (of a folder), `regions`, `exclusions` (empty
+        where there is no such folder) and `spaces.transforms[].file`.
     output : Path
         The output folder, absolute.
 
@@ -244,6 +259,9 @@ def load_config(
     datasets = []
     for number, dataset in enumerate(config.datasets):
         stated = locate(("datasets", number, "source"), values, documents)
+        if _remote(dataset, config.pull, stated) is not None:
+            datasets.append(dataset)
+            continue
         source = _existing(dataset.source, base["datasets"], Path.cwd())
         if source is None or not source.is_dir():
             raise UsageError(
@@ -286,6 +304,28 @@ def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[D
             hint=f"looked in {folder} and in {Path.cwd()}",
         )
     return str(found)
+
+
+def remotes_of(config: Config) -> dict[str, Remote]:
+    """Return the repositories that data sets come from, by data set."""
+    found = {one.id: _remote(one, config.pull, None) for one in config.datasets}
+    return {name: remote for name, remote in found.items() if remote is not None}
+
+
+def lock_path(values: Mapping[str, Any], files: Sequence[Path]) -> Path:
+    """Return where the versions of data sets are noted: beside the file that names them."""
+    for file in reversed(files):
+        body = read_document(file).value
+        if isinstance(body, dict) and body.get("datasets", None) == values.get("datasets"):
+            return file.resolve().parent / LOCK_NAME
+    return Path.cwd() / LOCK_NAME
+
+
+def _remote(dataset: Dataset, section: PullSection, stated: str | None) -> Remote | None:
+    try:
+        return parse_source(dataset.source, section)
+    except UsageError as error:
+        raise UsageError(error.problem, file=stated, hint=error.hint) from error
 
 
 def load_region_config(

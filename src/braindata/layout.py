@@ -32,6 +32,10 @@ class Layout:
         """Hash over names, sizes and times of the source when it was pulled."""
         return self.output / "raw" / f"{dataset}.state"
 
+    def mirror(self) -> Path:
+        """Repositories and contents of all data sets that come from elsewhere."""
+        return self.output / "raw" / ".store"
+
     def inventory(self, dataset: str) -> Path:
         """The recordings of a data set and their status."""
         return self.output / "curated" / f"{dataset}.parquet"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from braindata.config import Config, SpacesSection, load_config
+from braindata.config import Config, SpacesSection, load_config, lock_path, remotes_of
 from braindata.config_exclusions import read_exclusions
 from braindata.config_lines import read_document
 from braindata.config_regions import read_regions
@@ -24,7 +24,9 @@ from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
 from braindata.layout import Layout
 from braindata.locking import lock
-from braindata.pull.local import listing_hash
+from braindata.pull.local import source_state
+from braindata.pull.parameters import PullJob
+from braindata.pull.pins import Pins
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
@@ -70,8 +72,14 @@ class Plan:
             check_version(home)
         _require_datasets(values, files)
         self.config: Config
-        self.config, output = load_config(values, [f for f in files if f.is_file()], home)
+        there = [file for file in files if file.is_file()]
+        self.config, output = load_config(values, there, home)
         self.layout = Layout(output)
+        self.pins = Pins(
+            lock_path(values, there),
+            remotes_of(self.config),
+            lambda dataset: self.layout.receipt("raw", dataset),
+        )
         found = read_regions(self.config.regions)
         self.regions: dict[str, Region] = {region.key: region for region in found.regions}
         spaces, transforms = read_spaces(self.config.spaces)
@@ -88,12 +96,35 @@ class Plan:
         return list(self._datasets)
 
     def source(self, dataset: str) -> str:
-        """Return the folder of a data set."""
+        """Return the folder of a data set, or the name of its repository."""
         return self._datasets[dataset].source
 
+    def pull_job(self, dataset: str) -> PullJob:
+        """Return what is pulled: of a repository, which version."""
+        subset = self._datasets[dataset].subset
+        remote = self.pins.remotes.get(dataset)
+        if remote is None:
+            return PullJob(subset=subset)
+        pin = self.pins.of(dataset)
+        return PullJob(
+            address=remote.address,
+            tag=pin.tag,
+            commit=pin.commit,
+            derivatives=remote.derivatives,
+            subset=subset,
+        )
+
+    def pin(self, dataset: str) -> str:
+        """Return what is pulled as JSON: what the command is given."""
+        return _json(self.pull_job(dataset))
+
+    def download(self) -> str:
+        """Return how contents are downloaded as JSON; it is no rule's `params`."""
+        return _json(self.config.pull.download)
+
     def source_state(self, dataset: str) -> str:
-        """Return a hash that changes when a file of the source does."""
-        return listing_hash(Path(self.source(dataset)))
+        """Return a text that changes when a file of the source does, or its version."""
+        return source_state(self.source(dataset), self.pull_job(dataset))
 
     def parameters(self, stage: str, region: str | None = None, dataset: str | None = None) -> str:
         """Return the parameters of a stage's job as JSON: what the command is given.
@@ -103,7 +134,8 @@ class Plan:
         """
         match stage:
             case "pull":
-                return _json(self.config.pull)
+                # How it is downloaded, and from where, changes nothing of it.
+                return _json({"mode": self.config.pull.mode})
             case "curate" if dataset is not None:
                 return _json({"curate": self.config.curate, "choice": self._choice(dataset)})
             case "preprocess":
@@ -263,8 +295,18 @@ def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
             "no data set is named yet",
             file=files[-1] if files else None,
             hint="write under `datasets:` a line `- id: NAME` and below it, indented alike, "
-            "`source: FOLDER`, the folder that holds dataset_description.json",
+            "`source: FOLDER`, the folder that holds dataset_description.json, or "
+            "`source: openneuro:ID`",
         )
+
+
+def _require_raw(plan: Plan) -> None:
+    for dataset, remote in plan.pins.remotes.items():
+        if remote.derivatives:
+            raise UsageError(
+                f"{dataset}: {remote.source} holds derivatives, and the chain begins with raw data",
+                hint="`braindata pull` pulls them; for a run, give the raw data set",
+            )
 
 
 def check_yaml(path: Path, *, required: bool = False) -> None:
@@ -315,8 +357,13 @@ def claim(plan: Plan) -> None:
     UsageError
         When a region is not what it says.
     """
+    _require_raw(plan)
     require_space(plan.layout.output)
     lock(plan.layout.output)
+    # Asked for, where they are not noted, before any job is told of them.
+    for dataset in plan.pins.remotes:
+        plan.pins.of(dataset)
+    plan.pins.write()
     provide(plan.layout, plan.regions.values(), plan.placing.files)
     stale = plan.stale_receipts()
     resolution = plan.config.preprocess.fmri.resolution

@@ -14,6 +14,8 @@ from typing import Literal
 from braindata.bids.description import dataset_description
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, sha256_file, write_text
+from braindata.pull.parameters import PullJob, Subset
+from braindata.pull.subset import select
 
 # Not part of the raw data set: version control, and what others made from it.
 SKIPPED_FOLDERS = frozenset({"derivatives", "sourcedata"})
@@ -115,7 +117,19 @@ def listing_hash(source: Path) -> str:
     return digest.hexdigest()
 
 
-def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> list[PulledFile]:
+def source_state(source: str, job: PullJob) -> str:
+    """Return what changes when a data set has to be pulled again.
+
+    Of a version of a repository, that is its commit: nothing has to be listed.
+    """
+    subset = job.subset.model_dump_json() if job.subset else ""
+    state = listing_hash(Path(source)) if job.commit is None else job.commit
+    return f"{state} {subset}".strip()
+
+
+def pull_local(
+    source: Path, target: Path, mode: Literal["link", "copy"], subset: Subset | None = None
+) -> list[PulledFile]:
     """Link or copy a local data set to `target`, and remove from there what it no longer has.
 
     Parameters
@@ -124,6 +138,8 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
         The data set, and the folder that becomes its image.
     mode : {"link", "copy"}
         Symbolic links, or copies that are verified by their checksum.
+    subset : Subset, optional
+        What is asked for.
 
     Returns
     -------
@@ -137,7 +153,7 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
         copied.
     """
     pulled = []
-    for name in list_files(source):
+    for name in select(list_files(source), subset or Subset()):
         _require_utf8(source, name)
         origin, image = source / name, target / name
         if not _readable(origin):
@@ -159,7 +175,7 @@ def pull_local(source: Path, target: Path, mode: Literal["link", "copy"]) -> lis
         elif image.is_symlink() or not image.is_file() or sha256_file(image) != digest:
             _copy(origin, image, digest)
         pulled.append(PulledFile(name, size, digest))
-    _remove_others(target, {file.path for file in pulled})
+    remove_others(target, {file.path for file in pulled})
     return pulled
 
 
@@ -234,7 +250,8 @@ def _copy(origin: Path, image: Path, digest: str) -> None:
             )
 
 
-def _remove_others(target: Path, keep: set[str]) -> None:
+def remove_others(target: Path, keep: set[str]) -> None:
+    """Remove the files below a folder that are not among `keep`, and folders that are empty."""
     if not target.is_dir():
         return
     for folder, _, files in os.walk(target, topdown=False):

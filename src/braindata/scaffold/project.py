@@ -22,6 +22,8 @@ from braindata.config import DATASET_PATTERN
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, write_text
 from braindata.pull.local import require_bids
+from braindata.pull.parameters import PullSection
+from braindata.pull.source import parse_source
 
 RECORD = ".braindata.json"
 CONFIG = "config/config.yaml"
@@ -117,30 +119,30 @@ def starter_config(datasets: Mapping[str, str]) -> str:
     return text.replace("\ndatasets:\n", f"\ndatasets:\n{entries}")
 
 
-def parse_datasets(options: Sequence[str]) -> dict[str, Path]:
-    """Read ``ID=PATH`` options.
+def parse_datasets(options: Sequence[str]) -> dict[str, Path | str]:
+    """Read ``ID=PATH`` options; a repository, such as ``openneuro:ds000005``, stays as it is.
 
     Raises
     ------
     UsageError
         When one has another form, or an identifier comes twice.
     """
-    datasets: dict[str, Path] = {}
+    datasets: dict[str, Path | str] = {}
     for option in options:
         name, separator, path = option.partition("=")
         if not (name and separator and path):
             raise UsageError(
                 f"--dataset {option}: a name and a BIDS folder are needed",
-                hint="such as --dataset localizer=../my-bids-folder",
+                hint="such as --dataset localizer=../my-bids-folder, or x=openneuro:ds000005",
             )
         if name.lower() in map(str.lower, datasets):
             raise UsageError(f"--dataset {name}: the name is used twice")
-        datasets[name] = Path(path)
+        datasets[name] = Path(path) if parse_source(path, PullSection()) is None else path
     return datasets
 
 
 def init_project(
-    folder: Path, datasets: Mapping[str, Path] | None = None, *, force: bool = False
+    folder: Path, datasets: Mapping[str, Path | str] | None = None, *, force: bool = False
 ) -> Changes:
     """Write a project, or bring one up to date.
 
@@ -153,9 +155,9 @@ def init_project(
     ----------
     folder : Path
         The project; made if it is not there.
-    datasets : mapping of str to Path, optional
-        BIDS folder by identifier, to fill into the configuration. Relative ones are relative to
-        the working directory.
+    datasets : mapping of str to Path or str, optional
+        BIDS folder, or the name of a repository, by identifier, to fill into the configuration.
+        Relative folders are relative to the working directory.
     force : bool
         Replace what has been edited; the configuration only together with `datasets`.
 
@@ -268,12 +270,14 @@ def _refuse_strangers(folder: Path, differing: list[str], *, is_project: bool) -
         )
 
 
-def _source(name: str, path: Path, folder: Path) -> str:
-    """Return a data set's folder as the configuration states it."""
+def _source(name: str, path: Path | str, folder: Path) -> str:
+    """Return a data set's source as the configuration states it."""
     if not re.fullmatch(DATASET_PATTERN, name):
         raise UsageError(
             f"--dataset {name}: the name holds letters, digits, hyphens and underscores only"
         )
+    if isinstance(path, str):
+        return path
     path = path.expanduser()
     if not path.is_dir():
         raise UsageError(

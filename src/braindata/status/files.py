@@ -168,6 +168,9 @@ def is_beside(name: str) -> bool:
     match name.split("/"):
         case ["raw", file]:
             return file.endswith(".state")
+        case ["raw", ".store", *_]:
+            # Its contents are files of data sets under another name, and hashed as those.
+            return True
         case ["derivatives", _, file]:
             return file in (".bidsignore", "dataset_description.json")
         case ["tables", _, "_delta_log", *_]:
