@@ -23,6 +23,26 @@ N_DRAWN = 6
 MAX_PICTURED = 100
 TYPES = ("go", "no-go", HOSTILE, "left hand", "right hand", "video", "audio", "rest")
 
+FACTS = {
+    "participants": {
+        "n": 3,
+        "columns": {
+            "age": {
+                "kind": "number",
+                "n": 3,
+                "min": 21.0,
+                "median": 30.0,
+                "max": 44.0,
+                "unit": "a",
+            },
+            HOSTILE: {"kind": "levels", "levels": {"left": 1, HOSTILE: 2}, "description": HOSTILE},
+        },
+    },
+    "images": {"recording": 6, "anatomical": 3, f"of no use {HOSTILE}": 1},
+    "misnamed": [f"sub-01/func/{HOSTILE}_bold.nii.gz"],
+    "warnings": [f"participants.tsv names {HOSTILE}, of whom there is no folder"],
+}
+
 
 def corpus(n: int, shelf: Shelf, n_regions: int = 4, n_types: int = 3) -> Corpus:
     """Return what is shown of `n` recordings; one in ten is quarantined, a few excluded."""
@@ -54,6 +74,7 @@ def corpus(n: int, shelf: Shelf, n_regions: int = 4, n_types: int = 3) -> Corpus
         },
         template=_shelved_template(shelf),
         methods=Methods("<section><h2>Preprocessing</h2><p>Natively.</p></section>"),
+        facts={"localizer": FACTS},
     )
 
 
@@ -78,6 +99,12 @@ def _recording(index: int, n: int, rng: np.random.Generator) -> dict[str, Any]:
         "n_volumes": 160,
         "licence": "CC0" if index < 0.7 * n else None,
         "status": "used",
+        "variant": f"oneback-{index % 2 + 1}",
+        "voxel_size": [3.0, 3.0, 3.3],
+        "shape": [80, 80, 35],
+        "echo_time": 0.03,
+        "licence_class": "CC0" if index < 0.7 * n else "unknown",
+        "warnings": [f"{HOSTILE} stands in the header"] if index % 9 == 0 else [],
         "validator_errors": [f"/{name}.json: SIDECAR_KEY_RECOMMENDED"] if index % 7 == 0 else [],
         "brain_coverage": float(rng.uniform(0.93, 1)),
         "fd_mean": float(rng.gamma(3, 0.05)),

@@ -48,3 +48,11 @@ def test_variants_by_number_with_their_exemplar() -> None:
     assert dict(zip(PARAMETERS, found[0]["parameters"], strict=True))["tr"] == "2"
     shown = variants([row("1", variant="x_variant-1", shape=[4, 5], slice_timing=False)])
     assert {"4 × 5", "no"} <= set(shown[0]["parameters"])
+
+
+def test_a_column_of_which_nobody_states_anything_is_left_out() -> None:
+    one = row("x", variant="x-1", tr=2.0, echo_time=0.03)
+    other = row("y", variant="x-2", tr=1.5)
+    (card,) = dataset_cards([one, other], {})
+    assert card["parameters"] == ["TR (s)", "echo time (s)"]
+    assert [v["parameters"] for v in card["variants"]] == [["2", "0.03"], ["1.5", "–"]]

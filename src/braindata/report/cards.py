@@ -46,6 +46,9 @@ def dataset_cards(
 def _card(name: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, Any]:
     people = facts.get("participants", {})
     images = facts.get("images", {})
+    told = variants(rows)
+    # A column of which nobody states anything only makes the table wide.
+    stated = [n for n in range(len(PARAMETERS)) if any(v["parameters"][n] != "–" for v in told)]
     return {
         "dataset": name,
         "licence": rows[0]["licence_class"],
@@ -57,7 +60,8 @@ def _card(name: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str,
         ],
         "tasks": _tasks(rows),
         "left_out": _reasons(rows),
-        "variants": variants(rows),
+        "parameters": [list(PARAMETERS.values())[n] for n in stated],
+        "variants": [v | {"parameters": [v["parameters"][n] for n in stated]} for v in told],
         "images": sorted(images.items(), key=lambda one: (-one[1], one[0])),
         "n_images": sum(images.values()),
         "misnamed": facts.get("misnamed", [])[:MAX_LISTED],

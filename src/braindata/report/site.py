@@ -15,7 +15,7 @@ import jinja2
 from braindata.files import write_text
 from braindata.receipts import content_hash
 from braindata.regions.definition import Level
-from braindata.report.cards import PARAMETERS, dataset_cards
+from braindata.report.cards import dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
 from braindata.report.pictures import FOLDER as PICTURES
 from braindata.report.pictures import PictureSet
@@ -236,7 +236,6 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         left_out=[row for row in recordings if row["status"] != "used"],
         in_part=[row for row in used if row["reason"]],
         cards=dataset_cards(recordings, corpus.facts),
-        parameters=list(PARAMETERS.values()),
         validator=_finding_rows(recordings, "validator_errors"),
         warnings=_finding_rows(recordings, "warnings"),
         uncorrected=any(row["distortion_corrected"] is False for row in used),
