@@ -126,7 +126,7 @@ def finish(folder: Path) -> Plan:
     plan = Plan(yaml.safe_load(file.read_text()), [file])
     for key in plan.regions:
         for stage, path in (("extract", plan.layout.series), ("derive", plan.layout.trials)):
-            parameters = json.loads(plan.parameters(stage, key))
+            parameters = json.loads(plan.parameters(stage, key, "ds"))
             receipt = Receipt(stage, f"ds/{key}", STEP_VERSION[stage], parameters, {})
             receipt.write(receipt_beside(path("ds", key)))
     Planned(tuple(plan.datasets), tuple(plan.regions)).write(plan.layout)

@@ -128,8 +128,10 @@ def build_inventory(
     """
     images = index_images(source.root)
     if source.sha256:
-        # The index follows linked folders, round and round; what is pulled is what counts.
-        images = [path for path in images if path in source.sha256]
+        # The index follows linked folders, round and round; what is pulled is what counts. A folder
+        # under an image's name counts too: it is told of, not passed over.
+        folders = {path.rpartition("/")[0] for path in source.sha256}
+        images = [path for path in images if path in source.sha256 or path in folders]
     tree = Tree(source.root)
     stated = dataset_description(source.root).get("License")
     licence = None if stated is None else str(stated)
