@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,12 +26,20 @@ def store_mask(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> NDAr
     Returns
     -------
     ndarray of bool, shape `shape`
-        One fixed mask per grid, so that a region has the same voxels in every recording.
+        One fixed mask per grid, so that a region has the same voxels in every recording. Not
+        writable.
     """
+    return _store_mask(tuple(int(n) for n in shape), np.asarray(affine, np.float64).tobytes())
+
+
+@lru_cache(maxsize=4)
+def _store_mask(shape: tuple[int, int, int], affine: bytes) -> NDArray[np.bool_]:
+    # Kept in memory: the runs of one person mostly have one grid.
     # Only jobs that pack need it.
     from scipy.ndimage import binary_dilation, generate_binary_structure
 
-    inside = brain_mask(affine, shape)
+    inside = brain_mask(np.frombuffer(affine, np.float64).reshape(4, 4), shape)
     structure = generate_binary_structure(3, 1)
     dilated: NDArray[np.bool_] = binary_dilation(inside, structure, iterations=DILATION)
+    dilated.setflags(write=False)
     return dilated

@@ -177,19 +177,19 @@ def parse_trust(text: str, counter: Counter) -> dict[str, str]:
 
 def parse_locations(text: str, counter: Counter) -> set[str]:
     """Read a key's `.log`: the uuids of the remotes that have its contents."""
-    newest: dict[str, tuple[Decimal, str]] = {}
-    for line in text.splitlines():
-        words = line.split(maxsplit=2)
-        time = _time(words[0]) if len(words) == 3 else None
-        if time is None:
-            counter.malformed += 1
-        elif words[2] not in newest or time >= newest[words[2]][0]:
-            newest[words[2]] = (time, words[1])
+    newest = _newest_states(text, counter)
     return {uuid for uuid, (_, state) in newest.items() if state == "1"}
 
 
 def parse_web(text: str, counter: Counter) -> list[str]:
     """Read a key's `.log.web`: the http(s) addresses that are recorded, newest first."""
+    newest = _newest_states(text, counter)
+    urls = [(time, url) for url, (time, state) in newest.items() if state == "1"]
+    return [url for _, url in sorted(urls, reverse=True) if url.startswith(("http://", "https://"))]
+
+
+def _newest_states(text: str, counter: Counter) -> dict[str, tuple[Decimal, str]]:
+    """Return time and state of the newest line about each thing, of lines `time state thing`."""
     newest: dict[str, tuple[Decimal, str]] = {}
     for line in text.splitlines():
         words = line.split(maxsplit=2)
@@ -198,8 +198,7 @@ def parse_web(text: str, counter: Counter) -> list[str]:
             counter.malformed += 1
         elif words[2] not in newest or time >= newest[words[2]][0]:
             newest[words[2]] = (time, words[1])
-    urls = [(time, url) for url, (time, state) in newest.items() if state == "1"]
-    return [url for _, url in sorted(urls, reverse=True) if url.startswith(("http://", "https://"))]
+    return newest
 
 
 def parse_versions(text: str, counter: Counter) -> list[tuple[str, str, str]]:
