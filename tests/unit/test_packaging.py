@@ -17,11 +17,11 @@ from packaging.specifiers import SpecifierSet
 from rattler import BuildString, MatchSpec, PackageRecord
 
 # Where conda-forge's name is another, as matplotlib-base comes without a GUI toolkit.
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "isal": "python-isal"}
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "isal": "python-isal", "mne": "mne-base"}
 # What conda needs beside the requirements: the language, and pip for what only PyPI has.
 CONDA_ONLY = {"python", "pip"}
 # On PyPI only; conda-forge's deltalake lagged behind what is needed here (1.5.0 when looked at).
-PYPI_ONLY = {"bids-validator-deno", "bids2table", "deltalake", "picsl-greedy"}
+PYPI_ONLY = {"bids-validator-deno", "bids2table", "deltalake", "picsl-greedy", "specparam"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Hyperalignment: people's activity in one common functional space."""

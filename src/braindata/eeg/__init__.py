@@ -1,0 +1,1 @@
+"""EEG: preprocessing, forward models, features."""

@@ -1,0 +1,1 @@
+"""Models of behaviour, fitted per person: the latents that a trial's choice went by."""
