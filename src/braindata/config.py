@@ -15,7 +15,7 @@ from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
-from braindata.fmri.parameters import NativeParameters
+from braindata.fmri.backends import FmriParameters
 from braindata.pack.parameters import PackParameters
 from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullSection, Subset
@@ -73,8 +73,8 @@ class Dataset(Section):
 class Preprocess(Section):
     """How recordings are preprocessed."""
 
-    fmri: NativeParameters = Field(
-        default_factory=NativeParameters, description="Native fMRI preprocessing."
+    fmri: FmriParameters = Field(
+        default_factory=FmriParameters, description="fMRI preprocessing: docs/preprocessing.md."
     )
 
 

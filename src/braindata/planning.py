@@ -138,8 +138,8 @@ class Plan:
                 return _json({"mode": self.config.pull.mode})
             case "curate" if dataset is not None:
                 return _json({"curate": self.config.curate, "choice": self._choice(dataset)})
-            case "preprocess":
-                return _json(self.config.preprocess.fmri)
+            case "preprocess" if dataset is not None:
+                return _json(self._preprocess(dataset))
             case "pack":
                 # Where voxels are kept, a new region packs nothing again.
                 if self.config.pack.store:
@@ -172,6 +172,11 @@ class Plan:
                 )
             case _:
                 raise ValueError(f"stage {stage} has no parameters")
+
+    def _preprocess(self, dataset: str) -> dict[str, Any]:
+        """Return of each modality of a data set the backend and its own parameters."""
+        sections = {"fmri": self.config.preprocess.fmri}
+        return {name: sections[name].chosen() for name in self._datasets[dataset].modalities}
 
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
@@ -366,7 +371,7 @@ def claim(plan: Plan) -> None:
     plan.pins.write()
     provide(plan.layout, plan.regions.values(), plan.placing.files)
     stale = plan.stale_receipts()
-    resolution = plan.config.preprocess.fmri.resolution
+    resolution = plan.config.preprocess.fmri.native.resolution
     check_definitions(plan.new_regions(stale), plan.placing, resolution)
     for receipt in stale:
         receipt.unlink(missing_ok=True)

@@ -102,7 +102,7 @@ def open_regions(files: Sequence[Path]) -> RegionView:
     spaces, transforms = read_spaces(config.spaces)
     region_files = RegionFiles(Layout(output).regions(), {**found.files, **transforms})
     return RegionView(
-        found.regions, Placing(region_files, spaces), config.preprocess.fmri.resolution
+        found.regions, Placing(region_files, spaces), config.preprocess.fmri.native.resolution
     )
 
 

@@ -20,7 +20,7 @@ from braindata.bids.entities import stem
 from braindata.config import Config, parse_config
 from braindata.layout import Layout
 from braindata.receipts import Outcome
-from braindata.stages import curate, preprocess, pull
+from braindata.stages import curate, preprocess, preprocess_native, pull
 from braindata.stages.job import Result, read_inventory
 from tests.bench.images import N_VOLUMES, write_bold
 
@@ -82,14 +82,15 @@ def preprocess_all(output: Path, source: Path, config: Path) -> None:
         write_bold(output.parent / f"{output.name}-bold-{n}.nii.gz", "int16", n)
         for n in range(N_IMAGES)
     ]
-    real = preprocess._work
+    real = preprocess_native.preprocess
     try:
         for number, row in enumerate(read_inventory(layout, "corpus")):
             image = images[number % N_IMAGES]
-            preprocess._work = _pretend(image, number)  # type: ignore[assignment]
-            preprocess.run(layout, "corpus", row["unit"], parsed.preprocess.fmri)
+            preprocess_native.preprocess = _pretend(image, number)  # type: ignore[assignment]
+            chosen = preprocess.Parameters(fmri=parsed.preprocess.fmri)
+            preprocess.run(layout, "corpus", row["unit"], chosen)
     finally:
-        preprocess._work = real
+        preprocess_native.preprocess = real
 
 
 def _pretend(image: Path, seed: int) -> Any:
@@ -107,8 +108,9 @@ def _pretend(image: Path, seed: int) -> Any:
             "files": {
                 row["recording"]: [path.relative_to(layout.output).as_posix() for path in outputs]
             },
-            "space": SPACE,
-            "backend": "native",
+            "space": {row["recording"]: SPACE},
+            "backend": {row["recording"]: "native"},
+            "distortion_corrected": {row["recording"]: False},
         }
         return Result(outputs, {row["recording"]: Outcome("done")}, notes)
 

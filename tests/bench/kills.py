@@ -66,7 +66,7 @@ def write_config(file: Path, size: str, phantom: Path) -> None:
             body["regions"] = [r for r in body["regions"] if r["name"] in TINY_REGIONS]
             if body["regions"]:
                 (chosen / path.name).write_text(yaml.safe_dump(body), encoding="utf-8")
-        config |= {"regions": str(chosen), "preprocess": {"fmri": {"resolution": 3}}}
+        config |= {"regions": str(chosen), "preprocess": {"fmri": {"native": {"resolution": 3}}}}
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 

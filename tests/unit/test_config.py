@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
     [
         ({"regoins": "x"}, "regoins is not known; did you mean regions?"),
         ({"extract": {"stratgies": ["none"]}}, "did you mean strategies?"),
-        ({"preprocess": {"fmri": {"resolutoin": 2}}}, "did you mean resolution?"),
+        ({"preprocess": {"fmri": {"native": {"resolutoin": 2}}}}, "did you mean resolution?"),
         ({"datasets": [{"id": "a", "sorce": "x"}]}, r"datasets\.0\.sorce is not known; did you"),
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"id": "a/b", "source": "x"}]}, r"datasets\.0\.id"),
@@ -71,8 +71,8 @@ regions: [regions]
 curate:
   min_volumes: 50
 preprocess:
-  fmri: {resolution: 2,
-         seed: 1}
+  fmri: {native: {resolution: 2,
+                  seed: 1}}
 """
 
 
@@ -90,7 +90,13 @@ preprocess:
         ),
         ("min_volumes: 50", "min_volumes: many", 10, "is 'many'; it must be a valid integer", "Ex"),
         ("resolution: 2", "resolution: 4", 12, "is 4; it must be 2 or 3", "Voxel size"),
-        ("seed: 1", "sead: 1", 13, "preprocess.fmri.sead is not known; did you mean seed?", None),
+        (
+            "seed: 1",
+            "sead: 1",
+            13,
+            "preprocess.fmri.native.sead is not known; did you mean seed?",
+            None,
+        ),
         (
             "id: b",
             "id: A",
@@ -258,7 +264,7 @@ def test_every_option_is_documented(repository: Path) -> None:
     for line in reference.splitlines():
         if line.startswith("| `"):
             assert len(line.split("|")[3].strip()) > 10, f"no description: {line}"
-    for option in ("datasets.source", "preprocess.fmri.resolution", "extract.strategies"):
+    for option in ("datasets.source", "preprocess.fmri.native.resolution", "extract.strategies"):
         assert f"`{option}`" in reference
     written = (repository / "docs" / "configuration.md").read_text()
     assert written == reference, "run: braindata schema --markdown > docs/configuration.md"

@@ -42,7 +42,7 @@ def configure(folder: Path, **changes: Any) -> None:
     values = {
         "datasets": [{"id": "ds", "source": "bids"}],
         "regions": "mine.yaml",
-        "preprocess": {"fmri": {"resolution": 3}},
+        "preprocess": {"fmri": {"native": {"resolution": 3}}},
     }
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(values | changes))
@@ -70,8 +70,8 @@ def test_list(project: Path) -> None:
 
 def test_list_needs_no_data_set_and_merges_files(project: Path) -> None:
     configure(project, datasets=None)
-    (project / "more.yaml").write_text("preprocess: {fmri: {seed: 1}}\n")
-    (project / "coarse.yaml").write_text("preprocess: {fmri: {resolution: 2}}\n")
+    (project / "more.yaml").write_text("preprocess: {fmri: {native: {seed: 1}}}\n")
+    (project / "coarse.yaml").write_text("preprocess: {fmri: {native: {resolution: 2}}}\n")
     files = ("--configfile", "more.yaml", "--configfile", "coarse.yaml")
     assert {one["resolution"] for one in as_json("list", *files)} == {2}
     assert {one["resolution"] for one in as_json("list", *files[:2])} == {3}

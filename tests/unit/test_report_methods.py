@@ -245,7 +245,7 @@ def test_constants_in_the_template_are_those_of_the_code(facts: MethodsFacts) ->
 
 def test_the_native_backend_is_the_one_that_is_described() -> None:
     from braindata.stages.methods import NATIVE
-    from braindata.stages.preprocess import BACKEND
+    from braindata.stages.preprocess_native import BACKEND
 
     assert NATIVE == BACKEND
 

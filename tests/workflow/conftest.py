@@ -133,7 +133,7 @@ def new_project(
             "output": "results",
             "datasets": [{"id": "tiny", "source": str(source), "modalities": ["fmri"]}],
             "regions": str(regions),
-            "preprocess": {"fmri": {"resolution": 3}},
+            "preprocess": {"fmri": {"native": {"resolution": 3}}},
         }
         (folder / "my.yaml").write_text(yaml.safe_dump(config))
         return Project(folder, repository)

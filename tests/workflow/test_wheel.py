@@ -25,7 +25,7 @@ FIVE_LINES = """\
 datasets:
   - id: tiny
     source: ../bids
-preprocess: {fmri: {resolution: 3}}
+preprocess: {fmri: {native: {resolution: 3}}}
 regions: config/regions/spheres/valuation.yaml
 """
 

@@ -26,7 +26,7 @@ from braindata.tables.reading import open_tables
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# As `stages.preprocess.BACKEND`, whose import compiles for seconds.
+# As `stages.preprocess_native.BACKEND`, whose import compiles for seconds.
 NATIVE = "native"
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 
@@ -58,7 +58,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         ]
         for stage, path in (("extract", layout.series), ("derive", layout.trials))
     }
-    preprocessed = [r for r in _with_results(units["derivatives"]) if _backend(r) == NATIVE]
+    preprocessed = [r for r in _with_results(units["derivatives"]) if NATIVE in _fmri(r)]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
     settings = [{"extract": receipt.parameters["extract"]} for receipt in extracted]
     ran = [*pulled, *curated, *preprocessed, *_with_results(units["packed"]), *extracted, *derived]
@@ -67,8 +67,8 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     return MethodsFacts(
         datasets=_datasets(layout, published.notes["release"]),
         curate=_model(CurateParameters, "curate", [r.parameters["curate"] for r in curated]),
-        preprocess=_model(NativeParameters, "preprocess", [r.parameters for r in preprocessed]),
-        space=_common("preprocess", [r.notes["space"] for r in preprocessed]),
+        preprocess=_model(NativeParameters, "preprocess", [_fmri(r)[NATIVE] for r in preprocessed]),
+        space=_common("preprocess", [s for r in preprocessed for s in r.notes["space"].values()]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
         derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
@@ -115,8 +115,9 @@ def _with_results(receipts: Iterable[Receipt]) -> list[Receipt]:
     return [receipt for receipt in receipts if receipt.with_state("done")]
 
 
-def _backend(receipt: Receipt) -> object:
-    return receipt.notes["backend"]
+def _fmri(receipt: Receipt) -> dict[str, Any]:
+    found: dict[str, Any] = receipt.parameters["fmri"]
+    return found
 
 
 def _key(receipt: Receipt) -> str:

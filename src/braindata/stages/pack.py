@@ -64,7 +64,7 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
                     bold,
                     confounds,
                     target,
-                    space=preprocessed.notes["space"],
+                    space=preprocessed.notes["space"][name],
                     tr=trs[name],
                     attributes={
                         "dataset": dataset,

@@ -1,23 +1,80 @@
-"""`preprocess`: the recordings of a subject (or of one session) → BIDS derivatives."""
+"""`preprocess`: the recordings of a subject (or of one session) → BIDS derivatives.
+
+A backend does it: a module `preprocess_<backend>` beside this one, imported when it is used.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
 
-from braindata.bids.entities import stem
-from braindata.errors import BraindataError, DataError
-from braindata.files import scratch_folder
-from braindata.fmri.native import SPACE, AnatomicalImage, BoldRun, preprocess_unit
-from braindata.fmri.parameters import NativeParameters
+from pydantic import BaseModel, ConfigDict
+
+from braindata.errors import BraindataError
+from braindata.fmri.backends import FmriParameters
 from braindata.layout import Layout
-from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, content_hash
 from braindata.stages.job import Result, read_inventory, run_job, used
 
-BACKEND = "native"
+Rows = list[dict[str, Any]]
 
 
-def run(layout: Layout, dataset: str, unit: str, parameters: NativeParameters) -> bool:
+class Parameters(BaseModel):
+    """What decides what becomes of a unit's recordings.
+
+    Attributes
+    ----------
+    fmri : FmriParameters
+        Of recordings whose `modality` is `fmri`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fmri: FmriParameters = FmriParameters()
+
+    def of_job(self) -> dict[str, Any]:
+        """Return what the receipt says: of each modality, the backend and its own parameters."""
+        return {"fmri": self.fmri.chosen()}
+
+
+class Backend(Protocol):
+    """The module of a backend.
+
+    Attributes
+    ----------
+    LIBRARIES : tuple of str
+        Distributions that touch the numbers.
+    """
+
+    LIBRARIES: tuple[str, ...]
+
+    def inputs(self, layout: Layout, dataset: str, rows: Rows) -> dict[str, str]:
+        """Return the content hash of what each recording is made from."""
+
+    def preprocess(self, layout: Layout, dataset: str, rows: Rows, parameters: Any) -> Result:
+        """Preprocess recordings of one unit.
+
+        Parameters
+        ----------
+        layout : Layout
+            The output folder.
+        dataset : str
+            Its name.
+        rows : list of dict
+            Rows of the inventory, all of one modality.
+        parameters : BaseModel
+            The backend's own.
+
+        Returns
+        -------
+        Result
+            An outcome for each recording; as notes, by recording: `files` (its own outputs below
+            the output folder), `quality` (columns of `recordings`), `space`, `backend` and
+            `distortion_corrected` (None where nobody knows).
+        """
+
+
+def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
     """Preprocess one unit of a data set."""
     rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
     if not rows:
@@ -26,65 +83,43 @@ def run(layout: Layout, dataset: str, unit: str, parameters: NativeParameters) -
             file=layout.inventory(dataset),
             hint="run curate again, or look there why its recordings are left out",
         )
-    # What the images hold and how often they were sampled: another person's data change nothing.
-    sha256 = {path: file.sha256 for path, file in read_manifest(layout.manifest(dataset)).items()}
-    inputs = {
-        row["recording"]: content_hash(
-            [row["path"], sha256[row["path"]], row["t1w"], sha256[row["t1w"]], row["tr"]]
-        )
-        for row in rows
-    }
+    parts = list(_parts(rows, parameters))
+    inputs: dict[str, str] = {}
+    for module, _, own in parts:
+        inputs |= module.inputs(layout, dataset, own)
+
+    def work() -> Result:
+        result = Result([])
+        for module, chosen, own in parts:
+            _merge(result, module.preprocess(layout, dataset, own, chosen))
+        # Whatever the backend was, a recording that is done is looked at here in the same way, by
+        # its files: result.notes["files"]; what is found goes into result.notes["quality"].
+        return result
+
     return run_job(
         layout,
         "preprocess",
         f"{dataset}/{unit}",
         layout.receipt("derivatives", dataset, unit),
-        parameters=parameters,
+        parameters=parameters.of_job(),
         inputs=inputs,
-        libraries=("nibabel", "nilearn", "numba", "numpy", "picsl-greedy", "scipy"),
-        work=lambda: _work(layout, dataset, rows, parameters),
+        libraries=tuple(sorted({name for module, _, _ in parts for name in module.LIBRARIES})),
+        work=work,
     )
 
 
-def _work(
-    layout: Layout, dataset: str, rows: list[dict[str, Any]], parameters: NativeParameters
-) -> Result:
-    raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
-    needed = {row[key] for row in rows for key in ("path", "t1w")}
-    gone = sorted(path for path in needed if not (raw / path).is_file())
-    if gone:
-        # Not bad data: somebody removed what pull had put there.
-        raise BraindataError(
-            f"{len(gone)} pulled files are gone",
-            file=raw / gone[0],
-            hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
-        )
-    result = Result([])
-    quality: dict[str, dict[str, float]] = {}
-    files: dict[str, list[str]] = {}
-    # Runs of one unit may have different T1w images; usually there is one.
-    for t1w in sorted({row["t1w"] for row in rows}):
-        runs = [
-            BoldRun(row["recording"], raw / row["path"], row["tr"])
-            for row in rows
-            if row["t1w"] == t1w
-        ]
-        anatomical = AnatomicalImage(stem(t1w), raw / t1w)
-        with scratch_folder() as scratch:
-            try:
-                outputs, results = preprocess_unit(
-                    runs, anatomical, derivatives, parameters, scratch
-                )
-            except DataError as error:
-                # Without its anatomical image no run of the person can be normalised.
-                outcome = Outcome.quarantine(error)
-                result.recordings |= {one.recording: outcome for one in runs}
-                continue
-        result.outputs += outputs
-        for name, one in results.items():
-            result.outputs += one.outputs
-            result.recordings[name] = one.outcome
-            quality[name] = one.quality
-            files[name] = [path.relative_to(layout.output).as_posix() for path in one.outputs]
-    result.notes = {"quality": quality, "files": files, "space": SPACE, "backend": BACKEND}
-    return result
+def _parts(rows: Rows, parameters: Parameters) -> Iterator[tuple[Backend, BaseModel, Rows]]:
+    """Yield for each modality of a unit its backend, that one's parameters, and its rows."""
+    for modality in sorted({row["modality"] for row in rows}):
+        chosen = getattr(parameters, modality)
+        module = importlib.import_module(f"braindata.stages.preprocess_{chosen.backend}")
+        own = [row for row in rows if row["modality"] == modality]
+        yield cast(Backend, module), getattr(chosen, chosen.backend), own
+
+
+def _merge(whole: Result, part: Result) -> None:
+    whole.outputs += part.outputs
+    whole.recordings |= part.recordings
+    by_recording: Mapping[str, Mapping[str, Any]] = part.notes
+    for name, values in by_recording.items():
+        whole.notes.setdefault(name, {}).update(values)

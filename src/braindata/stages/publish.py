@@ -210,12 +210,10 @@ def recording_rows(
                 "hint": fault.outcome.hint,
             }
         if row["status"] == "used":
-            row |= preprocessed.notes["quality"].get(row["recording"], {})
-            row |= {
-                "space": preprocessed.notes["space"],
-                "backend": preprocessed.notes["backend"],
-                "distortion_corrected": False,
-            }
+            name, notes = row["recording"], preprocessed.notes
+            row |= notes["quality"].get(name, {})
+            for column in ("space", "backend", "distortion_corrected"):
+                row[column] = notes[column].get(name)
     return rows
 
 

@@ -31,6 +31,8 @@ from braindata.tables.reading import Tables, open_tables
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
 STRATEGY = "simple"
 TEMPLATE = "template.webp"
+# That of fMRIPrep, in mm.
+FD_THRESHOLD = 0.5
 _CONFOUNDS = "_desc-confounds_timeseries.tsv"
 _BOLDREF = "_boldref.nii.gz"
 _T1W = "_desc-preproc_T1w.nii.gz"
@@ -181,7 +183,7 @@ def _recording_set(
         ),
     }
     paths = {name: layout.output / path if path else None for name, path in named.items()}
-    threshold: float = unit.preprocessed.parameters["fd_threshold"]
+    threshold = _fd_threshold(unit.preprocessed)
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
     key = {
         "pictures": "recording",
@@ -201,6 +203,12 @@ def _recording_set(
         return made, None
 
     return shelf.get(key, draw, missing)
+
+
+def _fd_threshold(preprocessed: Receipt) -> float:
+    """Return above which displacement in mm motion outliers begin; fMRIPrep's where not set."""
+    native: dict[str, float] = preprocessed.parameters["fmri"].get("native", {})
+    return native.get("fd_threshold", FD_THRESHOLD)
 
 
 def _responses(
