@@ -13,7 +13,7 @@ from .conftest import Project
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("my.yaml", "resolution: 3", "resolution: 5", "fmri.native.resolution is 5; it must be 2 or 3"),
+        ("my.yaml", "resolution: 3", "resolution: 5", "native.resolution is 5; it must be 2 or 3"),
         ("my.yaml", "source: {source}", "source: {folder}", "this folder is no BIDS data set"),
         ("config/config.yaml", "id: tiny", "id: [tiny", "this is not valid YAML"),
     ],
