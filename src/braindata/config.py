@@ -16,7 +16,9 @@ from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.backends import FmriParameters
+from braindata.layout import PUBLISHED
 from braindata.pack.parameters import PackParameters
+from braindata.pull.derivatives import require_derivatives
 from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullSection, Subset
 from braindata.pull.source import LOCK_NAME, Remote, parse_source
@@ -46,8 +48,14 @@ class Dataset(Section):
         "tag), or a git-annex or DataLad repository as `git+https://HOST/PATH` or "
         "`git+file:///PATH`, with or without `@TAG`. Without a tag the newest "
         "version is looked up once and noted in `datasets.lock` beside the "
-        "file; `braindata pull --update` looks again. "
-        "`openneuro-derivatives:ds000005-fmriprep` can be pulled, not yet used.",
+        "file; `braindata pull --update` looks again.",
+    )
+    derivatives: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What fMRIPrep made of it: a local folder, or "
+        "`openneuro-derivatives:ds000005-fmriprep`, with or without `@TAG`, as for `source`. It is "
+        "used in place of preprocessing, and raw MRI images are not fetched.",
     )
     subset: Subset = Field(
         default_factory=Subset,
@@ -229,8 +237,8 @@ def load_config(
     Returns
     -------
     config : Config
-        With absolute paths in `datasets[].source` (of a folder), `regions`, `exclusions` (empty
-        where there is no such folder) and `spaces.transforms[].file`.
+        With absolute paths in `datasets[].source` and `.derivatives` (of folders), `regions`,
+        `exclusions` (empty where there is no such folder) and `spaces.transforms[].file`.
     output : Path
         The output folder, absolute.
 
@@ -259,7 +267,7 @@ def load_config(
     datasets = []
     for number, dataset in enumerate(config.datasets):
         stated = locate(("datasets", number, "source"), values, documents)
-        if _remote(dataset, config.pull, stated) is not None:
+        if _remote(dataset.source, config.pull, stated) is not None:
             datasets.append(dataset)
             continue
         source = _existing(dataset.source, base["datasets"], Path.cwd())
@@ -281,6 +289,11 @@ def load_config(
                 hint="choose an output folder beside the source, not within it or around it",
             )
         datasets.append(dataset.model_copy(update={"source": str(source)}))
+    for number, dataset in enumerate(datasets):
+        stated = locate(("datasets", number, "derivatives"), values, documents)
+        named = f"datasets.{number}.derivatives"
+        folder = _derivatives(dataset, config, base["datasets"], named, stated)
+        datasets[number] = dataset.model_copy(update={"derivatives": folder})
     exclusions = _exclusions(config, values, documents)
     placed = {
         "datasets": tuple(datasets),
@@ -288,6 +301,42 @@ def load_config(
         **_region_paths(config, values, documents, home),
     }
     return config.model_copy(update=placed), output
+
+
+def _derivatives(
+    dataset: Dataset, config: Config, base: Path, named: str, stated: str | None
+) -> str | None:
+    """Return where the derivatives of a data set lie: an absolute path, or a repository's name."""
+    if dataset.derivatives is None:
+        if config.preprocess.fmri.backend == "derivatives" and "fmri" in dataset.modalities:
+            raise UsageError(
+                f"{named} is missing: backend derivatives needs to know where they are",
+                file=stated,
+                hint=f"name them for {dataset.id}, or choose preprocess.fmri.backend: native",
+            )
+        return None
+    remote = _remote(dataset.derivatives, config.pull, stated)
+    if remote is not None:
+        if dataset.derivatives.startswith("openneuro:"):
+            raise UsageError(
+                f"{named}: {dataset.derivatives} holds raw data",
+                file=stated,
+                hint="derivatives are named openneuro-derivatives:ds000005-fmriprep",
+            )
+        return dataset.derivatives
+    folder = _existing(dataset.derivatives, base, Path.cwd())
+    if folder is None or not folder.is_dir():
+        raise UsageError(
+            f"{named}: there is no folder {dataset.derivatives}",
+            file=stated,
+            hint=f"looked in {base} and in {Path.cwd()}",
+        )
+    try:
+        require_derivatives(folder)
+    except UsageError as error:
+        hint = f"{error.hint} ({named} in {stated})" if stated else error.hint
+        raise UsageError(error.problem, file=folder, hint=hint) from error
+    return str(folder)
 
 
 def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[Document]) -> str:
@@ -307,8 +356,16 @@ def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[D
 
 
 def remotes_of(config: Config) -> dict[str, Remote]:
-    """Return the repositories that data sets come from, by data set."""
-    found = {one.id: _remote(one, config.pull, None) for one in config.datasets}
+    """Return the repositories that data sets come from, by data set.
+
+    Those of derivatives are there by the name of the data set with `PUBLISHED`.
+    """
+    found = {one.id: _remote(one.source, config.pull, None) for one in config.datasets}
+    found |= {
+        f"{one.id}{PUBLISHED}": _remote(one.derivatives, config.pull, None)
+        for one in config.datasets
+        if one.derivatives is not None
+    }
     return {name: remote for name, remote in found.items() if remote is not None}
 
 
@@ -321,9 +378,9 @@ def lock_path(values: Mapping[str, Any], files: Sequence[Path]) -> Path:
     return Path.cwd() / LOCK_NAME
 
 
-def _remote(dataset: Dataset, section: PullSection, stated: str | None) -> Remote | None:
+def _remote(source: str, section: PullSection, stated: str | None) -> Remote | None:
     try:
-        return parse_source(dataset.source, section)
+        return parse_source(source, section)
     except UsageError as error:
         raise UsageError(error.problem, file=stated, hint=error.hint) from error
 

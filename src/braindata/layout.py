@@ -7,6 +7,9 @@ from pathlib import Path
 
 from braindata.receipts import SUFFIX
 
+# No data set's name has a dot.
+PUBLISHED = ".derivatives"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -27,6 +30,14 @@ class Layout:
     def manifest(self, dataset: str) -> Path:
         """Path, size and sha256 of each pulled file."""
         return self.output / "raw" / f"{dataset}.manifest.tsv"
+
+    def published(self, dataset: str) -> Path:
+        """The pulled derivatives that others made of a data set."""
+        return self.output / "raw" / f"{dataset}{PUBLISHED}"
+
+    def published_manifest(self, dataset: str) -> Path:
+        """Path, size and sha256 of each of their files."""
+        return self.output / "raw" / f"{dataset}{PUBLISHED}.manifest.tsv"
 
     def source_state(self, dataset: str) -> Path:
         """Hash over names, sizes and times of the source when it was pulled."""

@@ -22,10 +22,10 @@ from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
-from braindata.layout import Layout
+from braindata.layout import PUBLISHED, Layout
 from braindata.locking import lock
 from braindata.pull.local import source_state
-from braindata.pull.parameters import PullJob
+from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
 from braindata.receipts import Receipt, broken_receipts, receipt_beside
 from braindata.regions.definition import Region
@@ -102,9 +102,10 @@ class Plan:
     def pull_job(self, dataset: str) -> PullJob:
         """Return what is pulled: of a repository, which version."""
         subset = self._datasets[dataset].subset
+        published = self._published(dataset)
         remote = self.pins.remotes.get(dataset)
         if remote is None:
-            return PullJob(subset=subset)
+            return PullJob(subset=subset, published=published)
         pin = self.pins.of(dataset)
         return PullJob(
             address=remote.address,
@@ -112,7 +113,23 @@ class Plan:
             commit=pin.commit,
             derivatives=remote.derivatives,
             subset=subset,
+            published=published,
         )
+
+    def _published(self, dataset: str) -> Published | None:
+        """Return what is pulled of derivatives of a data set, if it names some."""
+        source = self._datasets[dataset].derivatives
+        if source is None:
+            return None
+        chosen = self.config.preprocess.fmri.derivatives
+        asked = Published(source=source, spaces=chosen.spaces, resolution=chosen.resolution)
+        name = f"{dataset}{PUBLISHED}"
+        remote = self.pins.remotes.get(name)
+        if remote is None:
+            return asked
+        pin = self.pins.of(name)
+        version = {"address": remote.address, "tag": pin.tag, "commit": pin.commit}
+        return asked.model_copy(update=version)
 
     def pin(self, dataset: str) -> str:
         """Return what is pulled as JSON: what the command is given."""
@@ -175,13 +192,20 @@ class Plan:
 
     def _preprocess(self, dataset: str) -> dict[str, Any]:
         """Return of each modality of a data set the backend and its own parameters."""
-        sections = {"fmri": self.config.preprocess.fmri}
-        return {name: sections[name].chosen() for name in self._datasets[dataset].modalities}
+        one, fmri = self._datasets[dataset], self.config.preprocess.fmri
+        sections = {"fmri": fmri.chosen(None if one.derivatives is None else "derivatives")}
+        return {name: sections[name] for name in one.modalities}
 
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
         decisions = self._decisions.get(dataset, Decisions()).at("curate")
-        return Choice(subjects=one.subjects, tasks=one.tasks, decisions=decisions)
+        derivatives = None if one.derivatives is None else self.config.preprocess.fmri.derivatives
+        return Choice(
+            subjects=one.subjects,
+            tasks=one.tasks,
+            decisions=decisions,
+            derivatives=derivatives,
+        )
 
     def step_version(self, stage: str) -> int:
         """Return the stage's `STEP_VERSION`."""
@@ -307,10 +331,10 @@ def _require_datasets(values: Mapping[str, Any], files: Sequence[Path]) -> None:
 
 def _require_raw(plan: Plan) -> None:
     for dataset, remote in plan.pins.remotes.items():
-        if remote.derivatives:
+        if remote.derivatives and dataset in plan.datasets:
             raise UsageError(
                 f"{dataset}: {remote.source} holds derivatives, and the chain begins with raw data",
-                hint="`braindata pull` pulls them; for a run, give the raw data set",
+                hint="give the raw data set as its source, and these as its derivatives",
             )
 
 

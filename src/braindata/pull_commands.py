@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,8 @@ from braindata.errors import EXIT_DONE, EXIT_FAILED, BraindataError, UsageError
 if TYPE_CHECKING:
     from braindata.planning import Plan
     from braindata.pull.local import PulledFile
+    from braindata.pull.parameters import PullJob
+    from braindata.pull.pinned import Wanted
 
 # What a command needs is imported when it runs: `braindata --help` answers at once.
 
@@ -134,19 +136,17 @@ def _pull(plan: Plan, names: list[str]) -> int:
 
 
 def _pull_locked(plan: Plan, names: list[str]) -> None:
-    from braindata.pull.pinned import Mirror, want
     from braindata.stages import pull as stage
 
     jobs = {name: plan.pull_job(name) for name in names}
     plan.pins.write()
     for name, job in jobs.items():
-        total = 0
-        if job.commit is not None:
-            mirror = Mirror(plan.layout.mirror())
-            pin = plan.pins.of(name)
-            clone = mirror.fetch(name, plan.pins.remotes[name], pin)
-            wanted = want(clone, pin.commit, job.subset, mirror.store, raw=not job.derivatives)
-            total = sum(file.size or 0 for file in wanted.files if file.key is not None)
+        total = sum(
+            file.size or 0
+            for _, wanted in _wanted(plan, name, job)
+            for file in wanted.files
+            if file.key is not None and file.path not in wanted.left
+        )
         with _bar(name, total) as progress:
             stage.run(
                 plan.layout,
@@ -159,92 +159,142 @@ def _pull_locked(plan: Plan, names: list[str]) -> None:
             )
 
 
-def _dry_run(plan: Plan, names: list[str]) -> int:
-    from braindata.pull.local import list_files
+def _wanted(plan: Plan, name: str, job: PullJob) -> list[tuple[str, Wanted]]:
+    """Return what is asked for of the repositories of a data set, by the names of their pins."""
+    from braindata.layout import PUBLISHED
     from braindata.pull.pinned import Mirror, want
-    from braindata.pull.subset import select
 
     mirror = Mirror(plan.layout.mirror())
+    found = []
+    if job.commit is not None:
+        clone = mirror.fetch(name, plan.pins.remotes[name], plan.pins.of(name))
+        raw, images = not job.derivatives, job.published is None
+        wanted = want(clone, job.commit, job.subset, mirror.store, raw=raw, images=images)
+        found.append((name, wanted))
+    published = job.published
+    if published is not None and published.commit is not None:
+        key = f"{name}{PUBLISHED}"
+        clone = mirror.fetch(key, plan.pins.remotes[key], plan.pins.of(key))
+        wanted = want(
+            clone, published.commit, job.subset, mirror.store, raw=False, published=published
+        )
+        found.append((key, wanted))
+    return found
+
+
+def _dry_run(plan: Plan, names: list[str]) -> int:
     click.echo("dataset\tpath\tsize\tchecksum\tstate\taddress")
     for name in names:
         job = plan.pull_job(name)
-        if job.commit is None:
-            folder = Path(plan.source(name))
-            paths = select(list_files(folder), job.subset)
-            sizes = [
-                (folder / one).stat().st_size if (folder / one).is_file() else 0 for one in paths
-            ]
-            for path, n_bytes in zip(paths, sizes, strict=True):
-                click.echo(f"{name}\t{path}\t{n_bytes}\t\there\t{folder / path}")
-            click.echo(f"{name}: {len(paths)} files, {sum(sizes):,} bytes, all local", err=True)
-            continue
-        pin = plan.pins.of(name)
-        clone = mirror.fetch(name, plan.pins.remotes[name], pin)
-        wanted = want(clone, pin.commit, job.subset, mirror.store, raw=not job.derivatives)
-        n_absent = 0
-        for file in wanted.files:
-            checksum, state, address = f"git:{file.blob}", "git", ""
-            if file.key is not None:
-                checksum = f"{file.key.algorithm}:{file.key.digest}"
-                there = file.addresses and file.key.name not in wanted.missing
-                state = "here" if there else "download" if file.addresses else "absent"
-                address = file.addresses[0].url if file.addresses else file.trouble or ""
-                n_absent += state == "absent"
-            size = "" if file.size is None else str(file.size)
-            click.echo(f"{name}\t{file.path}\t{size}\t{checksum}\t{state}\t{address}")
-        for path, why in wanted.version.refused.items():
-            click.echo(f"{name}: refused: {path}: {why}", err=True)
-        click.echo(
-            f"{name}: version {pin.version}: {len(wanted.files)} files, {wanted.n_bytes:,} bytes; "
-            f"to be downloaded: {len(wanted.missing)} files, {sum(wanted.missing.values()):,} bytes"
-            + (f"; without an address: {n_absent} files" if n_absent else ""),
-            err=True,
-        )
+        _list_local(name, Path(plan.source(name)), job)
+        for key, wanted in _wanted(plan, name, job):
+            _list_wanted(key, plan.pins.of(key).version, wanted)
     return EXIT_DONE
 
 
+def _list_local(name: str, source: Path, job: PullJob) -> None:
+    """Print the files of folders on this machine."""
+    from braindata.layout import PUBLISHED
+    from braindata.pull.derivatives import list_derivatives, select_derivatives
+    from braindata.pull.local import list_files
+    from braindata.pull.subset import select
+
+    folders = {}
+    if job.commit is None:
+        folders[name] = (source, select(list_files(source), job.subset))
+    published = job.published
+    if published is not None and published.commit is None:
+        folder = Path(published.source)
+        chosen = select_derivatives(list_derivatives(folder), published, job.subset)
+        paths = [path for path in chosen.paths if path not in chosen.named]
+        folders[f"{name}{PUBLISHED}"] = (folder, paths)
+    for key, (folder, paths) in folders.items():
+        sizes = [(folder / one).stat().st_size if (folder / one).is_file() else 0 for one in paths]
+        for path, n_bytes in zip(paths, sizes, strict=True):
+            click.echo(f"{key}\t{path}\t{n_bytes}\t\there\t{folder / path}")
+        click.echo(f"{key}: {len(paths)} files, {sum(sizes):,} bytes, all local", err=True)
+
+
+def _list_wanted(name: str, version: str, wanted: Wanted) -> None:
+    """Print the files of a version of a repository."""
+    n_absent = 0
+    for file in wanted.files:
+        checksum, state, address = f"git:{file.blob}", "git", ""
+        if file.key is not None:
+            checksum = f"{file.key.algorithm}:{file.key.digest}"
+            there = file.addresses and file.key.name not in wanted.missing
+            state = "here" if there else "download" if file.addresses else "absent"
+            if file.path in wanted.left:
+                state = "named"
+            address = file.addresses[0].url if file.addresses else file.trouble or ""
+            n_absent += state == "absent"
+        size = "" if file.size is None else str(file.size)
+        click.echo(f"{name}\t{file.path}\t{size}\t{checksum}\t{state}\t{address}")
+    for path, why in wanted.version.refused.items():
+        click.echo(f"{name}: refused: {path}: {why}", err=True)
+    left = len(wanted.left)
+    click.echo(
+        f"{name}: version {version}: {len(wanted.files)} files, {wanted.n_bytes:,} bytes; "
+        f"to be downloaded: {len(wanted.missing)} files, {sum(wanted.missing.values()):,} bytes"
+        + (f"; without an address: {n_absent} files" if n_absent else "")
+        + (f"; only named: {left} files" if left else ""),
+        err=True,
+    )
+
+
 def _verify(plan: Plan, names: list[str]) -> int:
-    from braindata.files import sha256_file
-    from braindata.pull.local import read_manifest
-    from braindata.pull.pinned import Mirror, damaged, want
+    from braindata.layout import PUBLISHED
     from braindata.receipts import Receipt
 
-    mirror = Mirror(plan.layout.mirror())
-    n_wrong = 0
+    layout, n_wrong = plan.layout, 0
     for name in names:
-        notes = Receipt.read(plan.layout.receipt("raw", name)).notes
-        manifest = read_manifest(plan.layout.manifest(name))
-        target = plan.layout.raw(name)
-        wrong = {}
-        if "commit" in notes:
-            pin, job = plan.pins.of(name), plan.pull_job(name)
-            if pin.commit != notes["commit"]:
+        notes = Receipt.read(layout.receipt("raw", name)).notes
+        here = {name: (notes, layout.manifest(name), layout.raw(name))}
+        if "derivatives" in notes:
+            place = (layout.published_manifest(name), layout.published(name))
+            here[f"{name}{PUBLISHED}"] = (notes["derivatives"], *place)
+        for key, (told, _, _) in here.items():
+            if "commit" in told and (pin := plan.pins.of(key)).commit != told["commit"]:
                 raise BraindataError(
-                    f"{name}: version {notes['version']} is here, {pin.version} is asked for",
+                    f"{key}: version {told['version']} is here, {pin.version} is asked for",
                     hint="run `braindata pull` first",
                 )
-            clone = mirror.fetch(name, plan.pins.remotes[name], pin)
-            wanted = want(clone, pin.commit, job.subset, mirror.store, raw=not job.derivatives)
-            asked = [one for one in wanted.files if _has_contents(manifest, one.path)]
-            wrong = damaged(asked, target)
-        for path, file in manifest.items():
-            if not file.sha256 or path in wrong:
-                continue
-            if not (target / path).is_file():
-                wrong[path] = "it is not here"
-            elif sha256_file(target / path) != file.sha256:
-                wrong[path] = "it was changed since it was pulled"
-        for path, why in sorted(wrong.items()):
-            click.echo(f"{name}\t{path}\t{why}")
-        n_absent = sum(not file.sha256 for file in manifest.values())
-        click.echo(
-            f"{name}: version {notes['version']}: {len(manifest)} files, {len(wrong)} wrong, "
-            f"{n_absent} without contents"
-            + ("; `braindata pull` brings them back" if wrong and "commit" in notes else ""),
-            err=True,
-        )
-        n_wrong += len(wrong)
+        wanted = dict(_wanted(plan, name, plan.pull_job(name)))
+        for key, (told, manifest, target) in here.items():
+            n_wrong += _verify_folder(key, told, manifest, target, wanted.get(key))
     return EXIT_FAILED if n_wrong else EXIT_DONE
+
+
+def _verify_folder(
+    name: str, notes: Mapping[str, Any], manifest_path: Path, target: Path, wanted: Wanted | None
+) -> int:
+    """Print what is wrong in a pulled folder, and return how many files that are."""
+    from braindata.files import sha256_file
+    from braindata.pull.local import read_manifest
+    from braindata.pull.pinned import damaged
+
+    manifest = read_manifest(manifest_path)
+    wrong = {}
+    if wanted is not None:
+        asked = [one for one in wanted.files if _has_contents(manifest, one.path)]
+        wrong = damaged(asked, target)
+    for path, file in manifest.items():
+        if not file.sha256 or path in wrong:
+            continue
+        if not (target / path).is_file():
+            wrong[path] = "it is not here"
+        elif sha256_file(target / path) != file.sha256:
+            wrong[path] = "it was changed since it was pulled"
+    for path, why in sorted(wrong.items()):
+        click.echo(f"{name}\t{path}\t{why}")
+    n_absent = sum(not file.sha256 for file in manifest.values())
+    click.echo(
+        f"{name}: version {notes['version']}: {len(manifest)} files, {len(wrong)} wrong, "
+        f"{n_absent} without contents"
+        + ("; `braindata pull` brings them back" if wrong and "commit" in notes else ""),
+        err=True,
+    )
+    return len(wrong)
 
 
 def _has_contents(manifest: Mapping[str, PulledFile], path: str) -> bool:

@@ -73,7 +73,7 @@ def test_jobs_with_different_parameters_are_not_passed_over(project: Project) ->
     layout = Layout(project.results)
     path = layout.receipt("derivatives", "tiny", "sub-02")
     receipt = Receipt.read(path)
-    receipt.parameters["motion_fwhm"] = 9.0
+    receipt.parameters["fmri"]["native"]["motion_fwhm"] = 9.0
     receipt.write(path)
     with pytest.raises(BraindataError, match="preprocess were run with different parameters"):
         collect_facts(layout)

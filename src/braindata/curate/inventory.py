@@ -13,6 +13,7 @@ from typing import Any
 import bids2table
 import pyarrow as pa
 
+from braindata.bids.derived import Derivatives
 from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_event_times
@@ -35,11 +36,48 @@ from braindata.curate.participants import FILE, Participants, against_folders, r
 from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
 from braindata.errors import DataError
+from braindata.fmri.backends import DerivativesParameters
 from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 EVERYTHING = Choice()
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Derivatives that are used in place of raw images.
+
+    Attributes
+    ----------
+    root : Path
+        Their folder.
+    files : Derivatives
+        What is in it.
+    chosen : DerivativesParameters
+        What of it is used.
+    """
+
+    root: Path
+    files: Derivatives
+    chosen: DerivativesParameters
+
+    def image(self, recording: str) -> Path:
+        """Return the preprocessed image of a recording, which is there with its confounds.
+
+        Raises
+        ------
+        DataError
+            When it is not.
+        """
+        try:
+            found = self.files.choose(recording, self.chosen.spaces, self.chosen.resolution)
+        except DataError as error:
+            file = self.root / error.file if error.file else None
+            raise DataError(error.problem, file=file, hint=error.hint) from error
+        for path in (found.bold, found.confounds):
+            require_contents(self.root / path)
+        return self.root / found.bold
 
 
 @dataclass(frozen=True)
@@ -54,12 +92,15 @@ class Source:
         The BIDS folder.
     sha256 : mapping of str to str
         Hash of each of its files by path.
+    derived : Derived or None
+        What others made of it.
     """
 
     dataset: str
     version: str
     root: Path
     sha256: Mapping[str, str]
+    derived: Derived | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +199,7 @@ def build_inventory(
             "modality": "fmri",
             "unit": unit_of(subject, None if one_job else names["session"]),
             "path": path,
-            "sha256": source.sha256.get(path),
+            "sha256": source.sha256.get(path) or None,
             "t1w": _choose_t1w(t1ws.get(subject, ()), names["session"]),
             "events": find_events(tree, path),
             "fetched": (source.root / path).is_file(),
@@ -173,7 +214,7 @@ def build_inventory(
         concerned = {f"/{one}" for one in (path, beside, row["events"], row["t1w"]) if one}
         row["validator_errors"] = sorted(e for one in concerned for e in errors.get(one, ()))
         row["status"] = "used"
-        outcome = _judge(tree, row, field_maps, parameters, choice)
+        outcome = _judge(tree, row, field_maps, parameters, choice, source.derived)
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
@@ -187,8 +228,18 @@ def build_inventory(
         left_out,
         account({*source.sha256, *images}, images, rows),
         participants,
-        [*participants.warnings, *against_folders(participants, _people(source.root))],
+        [
+            *participants.warnings,
+            *against_folders(participants, _people(source.root)),
+            *_without_recording(source.derived, bolds),
+        ],
     )
+
+
+def _without_recording(derived: Derived | None, recordings: Sequence[str]) -> list[str]:
+    """Say of which derivatives there is no raw recording: nobody knows their events."""
+    names = [] if derived is None else derived.files.without_recording(recordings)
+    return [f"the derivatives of {name} have no raw recording" for name in names]
 
 
 def _people(root: Path) -> set[str]:
@@ -281,6 +332,7 @@ def _judge(
     field_maps: FieldMaps,
     parameters: CurateParameters,
     choice: Choice,
+    derived: Derived | None,
 ) -> Outcome:
     """Complete a row with sidecars, header and events, and say whether it can be used."""
     by_choice = excluded_before_reading(row, parameters, choice)
@@ -291,14 +343,14 @@ def _judge(
         row["warnings"] += odd
         if by_choice is not None:
             return by_choice
-        _read(tree, row, metadata)
+        _read(tree, row, metadata, derived)
     except DataError as error:
         # Of what nobody asked for, nobody need mend the sidecars.
         return by_choice or Outcome.quarantine(error)
     by_rule = excluded_by_rule(row, parameters, choice)
     if by_rule is not None:
         return by_rule
-    if row["t1w"] is None:
+    if row["t1w"] is None and derived is None:
         return Outcome(
             "quarantined",
             "there is no T1w image of this subject",
@@ -307,22 +359,27 @@ def _judge(
     return Outcome("done")
 
 
-def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
+def _read(
+    tree: Tree, row: dict[str, Any], metadata: dict[str, Any], derived: Derived | None
+) -> None:
     """Complete a row with what its image's header and its events say."""
     root = tree.root
-    for key in ("path", "events", "t1w"):
+    for key in ("events",) if derived else ("path", "events", "t1w"):
         if row[key] is not None:
             require_contents(root / row[key])
-    header = read_bold_header(root / row["path"])
-    row |= {
-        "n_volumes": header.n_volumes,
-        "shape": header.shape,
-        "voxel_size": header.voxel_size,
-    }
-    stating = stated_in(tree, row["path"], "RepetitionTime") or root / row["path"]
+    image = root / row["path"]
+    if derived is not None:
+        preprocessed = derived.image(row["path"])
+        # The raw image says more, but need not be there.
+        image = image if image.is_file() else preprocessed
+    header = read_bold_header(image)
+    row["n_volumes"] = header.n_volumes
+    stating = stated_in(tree, row["path"], "RepetitionTime") or image
     row["tr"] = tr = check_tr(header, metadata, stating)
     row["sampling_frequency"] = 1.0 / tr
-    row["warnings"] += check_slice_timing(metadata, header.shape, tr)
+    if image == root / row["path"]:
+        row |= {"shape": header.shape, "voxel_size": header.voxel_size}
+        row["warnings"] += check_slice_timing(metadata, header.shape, tr)
     if row["events"] is not None:
         path = root / row["events"]
         events = read_event_times(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from braindata.curate.licences import LicenceClass
+from braindata.fmri.backends import DerivativesParameters
 from braindata.tables.exclusions import Decisions
 from braindata.tables.rules import METADATA, canonical
 
@@ -54,6 +55,9 @@ class Choice(BaseModel):
         Use only these (labels as in file names); empty means all.
     decisions : Decisions
         What people decided about single recordings, as far as it counts here.
+    derivatives : DerivativesParameters or None
+        What is used of derivatives that others made of it; None where there are none. With them,
+        raw images need not be there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,3 +65,4 @@ class Choice(BaseModel):
     subjects: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     decisions: Decisions = Decisions()
+    derivatives: DerivativesParameters | None = None

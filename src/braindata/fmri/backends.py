@@ -8,7 +8,34 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from braindata.fmri.parameters import NativeParameters
 
-Backend = Literal["native"]
+Backend = Literal["native", "derivatives"]
+# Of MNI's templates, those in which regions of the default sets are placed without a transform.
+SPACES = (
+    "MNI152NLin2009cAsym",
+    "MNI152NLin6Asym",
+    "MNI152NLin2009aSym",
+    "MNI152NLin2009aAsym",
+    "MNI152NLin2009cSym",
+    "MNI152NLin6Sym",
+)
+
+
+class DerivativesParameters(BaseModel):
+    """What is used of others' derivatives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spaces: tuple[str, ...] = Field(
+        default=SPACES,
+        min_length=1,
+        description="Template spaces, the preferred one first: of each recording the first that is "
+        "there is used.",
+    )
+    resolution: str | None = Field(
+        default="2",
+        description='Index of the resolution (`res-2` is `"2"`) that is preferred where a '
+        "recording is there in several.",
+    )
 
 
 class FmriParameters(BaseModel):
@@ -18,10 +45,15 @@ class FmriParameters(BaseModel):
 
     backend: Backend = Field(
         default="native",
-        description="What preprocesses. `native` needs nothing but this package.",
+        description="What preprocesses. `native` needs nothing but this package; `derivatives` "
+        "uses what others have made, which each data set names in its own `derivatives`.",
     )
     native: NativeParameters = Field(
         default_factory=NativeParameters, description="Of `backend: native`."
+    )
+    derivatives: DerivativesParameters = Field(
+        default_factory=DerivativesParameters,
+        description="Of `backend: derivatives`, and of data sets that name derivatives.",
     )
 
     def chosen(self, backend: Backend | None = None) -> dict[str, Any]:

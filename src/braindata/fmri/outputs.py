@@ -113,7 +113,7 @@ def describe_dataset(derivatives: Path) -> None:
     Several jobs do so at the same time: each writes to a name of its own and renames it.
     """
     description = {
-        "Name": "braindata: native fMRI preprocessing",
+        "Name": "braindata: preprocessed recordings",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "braindata", "Version": software()["braindata"]}],

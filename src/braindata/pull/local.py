@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,8 @@ from typing import Literal
 from braindata.bids.description import dataset_description
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, sha256_file, write_text
-from braindata.pull.parameters import PullJob, Subset
+from braindata.pull.derivatives import list_derivatives, select_derivatives
+from braindata.pull.parameters import Published, PullJob, Subset
 from braindata.pull.subset import select
 
 # Not part of the raw data set: version control, and what others made from it.
@@ -107,8 +109,12 @@ def listing_hash(source: Path) -> str:
     Cheap enough to be computed whenever the workflow is planned: a file that is new, changed or
     gone gives another hash.
     """
+    return _hash_of_listing(source, list_files(source))
+
+
+def _hash_of_listing(source: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in list_files(source):
+    for name in names:
         path = source / name
         # A file that may not be read counts as one that is not there, until somebody permits it.
         facts = path.stat() if _readable(path) else None
@@ -124,11 +130,31 @@ def source_state(source: str, job: PullJob) -> str:
     """
     subset = job.subset.model_dump_json() if job.subset else ""
     state = listing_hash(Path(source)) if job.commit is None else job.commit
-    return f"{state} {subset}".strip()
+    return f"{state} {subset} {_published_state(job.published)}".strip()
+
+
+def _published_state(published: Published | None) -> str:
+    if published is None:
+        return ""
+    state = published.commit
+    if state is None:
+        folder = Path(published.source)
+        state = _hash_of_listing(folder, list_derivatives(folder))
+    return f"{state} {','.join(published.spaces)} {published.resolution}"
+
+
+def is_image(path: str) -> bool:
+    """Whether a file is an image of MRI, which nobody needs who has derivatives."""
+    return path.endswith((".nii", ".nii.gz")) and "/" in path
 
 
 def pull_local(
-    source: Path, target: Path, mode: Literal["link", "copy"], subset: Subset | None = None
+    source: Path,
+    target: Path,
+    mode: Literal["link", "copy"],
+    subset: Subset | None = None,
+    *,
+    images: bool = True,
 ) -> list[PulledFile]:
     """Link or copy a local data set to `target`, and remove from there what it no longer has.
 
@@ -140,6 +166,8 @@ def pull_local(
         Symbolic links, or copies that are verified by their checksum.
     subset : Subset, optional
         What is asked for.
+    images : bool, default=True
+        Whether images are asked for; without, they are linked and not read.
 
     Returns
     -------
@@ -152,11 +180,33 @@ def pull_local(
         When reading a file of the source fails, its name is no UTF-8, or it changed while it was
         copied.
     """
+    names = select(list_files(source), subset or Subset())
+    left = frozenset() if images else frozenset(filter(is_image, names))
+    return _pull_files(source, target, mode, names, left)
+
+
+def pull_local_derivatives(
+    target: Path, mode: Literal["link", "copy"], asked: Published, subset: Subset
+) -> list[PulledFile]:
+    """Link or copy what is asked for of a local folder of derivatives; see `pull_local`."""
+    source = Path(asked.source)
+    chosen = select_derivatives(list_derivatives(source), asked, subset)
+    return _pull_files(source, target, mode, chosen.paths, chosen.named)
+
+
+def _pull_files(
+    source: Path,
+    target: Path,
+    mode: Literal["link", "copy"],
+    names: Sequence[str],
+    left: frozenset[str],
+) -> list[PulledFile]:
+    """Link or copy files; those that are left are linked, whatever they hold."""
     pulled = []
-    for name in select(list_files(source), subset or Subset()):
+    for name in names:
         _require_utf8(source, name)
         origin, image = source / name, target / name
-        if not _readable(origin):
+        if name in left or not _readable(origin):
             # One file that nobody fetched is no reason to refuse the others: curation names it.
             _link(origin, image)
             pulled.append(PulledFile(name, 0, ""))

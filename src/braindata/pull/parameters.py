@@ -63,6 +63,31 @@ class Subset(BaseModel):
         return any(self.model_dump().values())
 
 
+class Published(BaseModel):
+    """What of others' derivatives a job pulls beside the raw data they were made from.
+
+    Attributes
+    ----------
+    source : str
+        The folder, or what the configuration calls the repository.
+    address, tag, commit : str or None
+        The repository, and its version.
+    spaces : tuple of str
+        Template spaces, the preferred one first.
+    resolution : str or None
+        Index of the resolution that is preferred.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    address: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    spaces: tuple[str, ...]
+    resolution: str | None = None
+
+
 class PullJob(BaseModel):
     """What of a source one job pulls; a local folder has neither address nor commit.
 
@@ -74,6 +99,8 @@ class PullJob(BaseModel):
         Whether it holds what others made of raw data.
     subset : Subset
         What of it.
+    published : Published or None
+        Derivatives that others made of it. With them, raw MRI images are named, but not fetched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +110,7 @@ class PullJob(BaseModel):
     commit: str | None = None
     derivatives: bool = False
     subset: Subset = Field(default_factory=Subset)
+    published: Published | None = None
 
 
 class PullSection(PullParameters):

@@ -17,10 +17,11 @@ from typing import Any
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import MIN_FREE_MB
 from braindata.files import atomic_path, sha256_file
+from braindata.pull.derivatives import select_derivatives
 from braindata.pull.fetch import Fetcher, FetchError, Stopped
 from braindata.pull.git import BlobReader, Repository, fetch_commit
-from braindata.pull.local import SKIPPED_FOLDERS, PulledFile, remove_others
-from braindata.pull.parameters import Download, Subset
+from braindata.pull.local import SKIPPED_FOLDERS, PulledFile, is_image, remove_others
+from braindata.pull.parameters import Download, Published, Subset
 from braindata.pull.repository import RemoteFile, Version, read_version
 from braindata.pull.source import Pin, Remote
 from braindata.pull.store import Store, verify
@@ -44,16 +45,19 @@ class Wanted:
         What is asked for, sorted by path.
     missing : dict of str to int
         Bytes that have to be downloaded, by key.
+    left : frozenset of str
+        Paths among them whose contents are not asked for: that they are there is.
     """
 
     version: Version
     files: tuple[RemoteFile, ...]
     missing: dict[str, int]
+    left: frozenset[str] = frozenset()
 
     @property
     def n_bytes(self) -> int:
         """Size of the files asked for; contents under two names count twice."""
-        return sum(file.size or 0 for file in self.files)
+        return sum(file.size or 0 for file in self.files if file.path not in self.left)
 
 
 @dataclass
@@ -107,7 +111,16 @@ class Mirror:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def want(repository: Path, commit: str, subset: Subset, store: Store, *, raw: bool) -> Wanted:
+def want(
+    repository: Path,
+    commit: str,
+    subset: Subset,
+    store: Store,
+    *,
+    raw: bool,
+    images: bool = True,
+    published: Published | None = None,
+) -> Wanted:
     """List what of a version is asked for.
 
     Parameters
@@ -122,6 +135,10 @@ def want(repository: Path, commit: str, subset: Subset, store: Store, *, raw: bo
         What is here already.
     raw : bool
         Whether it must be a raw data set, and not derivatives.
+    images : bool, default=True
+        Whether the contents of MRI images are asked for.
+    published : Published, optional
+        What is asked for of derivatives of fMRIPrep; without, all of a data set.
 
     Raises
     ------
@@ -131,8 +148,17 @@ def want(repository: Path, commit: str, subset: Subset, store: Store, *, raw: bo
     version = read_version(repository, commit)
     by_path = {file.path: file for file in version.files if _is_part(file.path)}
     _require_bids(repository, by_path, raw=raw)
-    files = tuple(by_path[path] for path in select(list(by_path), subset))
-    return Wanted(version, files, _missing(store, files))
+    if published is None:
+        paths = select(list(by_path), subset)
+        named = frozenset() if images else frozenset(filter(is_image, paths))
+    else:
+        chosen = select_derivatives(list(by_path), published, subset)
+        paths, named = chosen.paths, chosen.named
+    files = tuple(by_path[path] for path in paths)
+    # What git itself holds is here already.
+    left = frozenset(file.path for file in files if file.path in named and file.key is not None)
+    fetched = [file for file in files if file.path not in left]
+    return Wanted(version, files, _missing(store, fetched), left)
 
 
 def _missing(store: Store, files: Iterable[RemoteFile]) -> dict[str, int]:
@@ -243,7 +269,7 @@ def pull_pinned(
         When the network or a server fails; what is there by then is kept.
     """
     require_disk(wanted, store.folder)
-    annexed = [file for file in wanted.files if file.key is not None]
+    annexed = [f for f in wanted.files if f.key is not None and f.path not in wanted.left]
     hashes, absent = _fetch_all(annexed, store, settings, progress)
     remove_others(target, {file.path for file in wanted.files})
     files = []
@@ -253,7 +279,7 @@ def pull_pinned(
             if file.blob is not None:
                 sha256 = _write_text_file(reader, file, image)
                 files.append(PulledFile(file.path, file.size or 0, sha256))
-            elif file.path in absent:
+            elif file.path in absent or file.path in wanted.left:
                 _leave_open(file, image, store)
                 files.append(PulledFile(file.path, 0, ""))
             else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from braindata.errors import BraindataError
+from braindata.layout import PUBLISHED
 from braindata.pull.git import UnreachableError
 from braindata.pull.source import Pin, Remote, read_lock, resolve, write_lock
 from braindata.receipts import Receipt
@@ -22,9 +23,9 @@ class Pins:
     lock_file : Path
         Where they are noted.
     remotes : mapping of str to Remote
-        The repositories by data set.
+        The repositories by data set; those of derivatives of one, by its name with `PUBLISHED`.
     receipt : callable
-        Where the receipt of a pulled data set lies.
+        Where the receipt lies of what is pulled under such a name.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class Pins:
             notes = Receipt.read(self._receipt(dataset)).notes
         except BraindataError:
             return None
+        if dataset.endswith(PUBLISHED):
+            notes = notes.get("derivatives", {})
         if notes.get("source") != self.remotes[dataset].source:
             return None
         return Pin(notes["tag"], notes["commit"])

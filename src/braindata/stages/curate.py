@@ -6,8 +6,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
+from braindata.bids.derived import Derivatives
 from braindata.bids.events import MAX_TABLE
-from braindata.curate.inventory import Source, build_inventory
+from braindata.curate.inventory import Derived, Source, build_inventory
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.files import write_text
@@ -38,6 +39,13 @@ class Parameters(BaseModel):
     choice: Choice = Choice()
 
 
+def _derived(layout: Layout, dataset: str, choice: Choice) -> Derived | None:
+    if choice.derivatives is None:
+        return None
+    files = Derivatives(read_manifest(layout.published_manifest(dataset)))
+    return Derived(layout.published(dataset), files, choice.derivatives)
+
+
 def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     """Make the inventory of one data set."""
     pulled = Receipt.read(layout.receipt("raw", dataset))
@@ -54,7 +62,11 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         for issue in verdict.errors:
             log.warning("BIDS validator: %s", describe(issue))
         source = Source(
-            dataset, pulled.notes["version"], root, {p: f.sha256 for p, f in manifest.items()}
+            dataset,
+            pulled.notes["version"],
+            root,
+            {p: f.sha256 for p, f in manifest.items()},
+            _derived(layout, dataset, parameters.choice),
         )
         # Those in use are in the inventory; listing them here too would make a corpus' receipt big.
         inventory = build_inventory(source, verdict, parameters.curate, parameters.choice)

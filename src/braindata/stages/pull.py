@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from braindata.faults import naming_a_full_disk
 from braindata.files import write_text
-from braindata.layout import Layout
-from braindata.pull.local import PulledFile, pull_local, source_state, write_manifest
-from braindata.pull.parameters import Download, PullJob, PullParameters
+from braindata.layout import PUBLISHED, Layout
+from braindata.pull.local import (
+    PulledFile,
+    pull_local,
+    pull_local_derivatives,
+    source_state,
+    write_manifest,
+)
+from braindata.pull.parameters import Download, Published, PullJob, PullParameters, Subset
 from braindata.receipts import merkle
 from braindata.stages.job import Result, run_job
+
+if TYPE_CHECKING:
+    from braindata.pull.pinned import Mirror, Wanted
+    from braindata.pull.source import Pin
 
 log = logging.getLogger("braindata")
 # A receipt stays small, however much is missing.
@@ -60,19 +72,47 @@ def run(
     state = source_state(str(source), job)
     notes: dict[str, Any] = {}
     inputs = {}
+    published = job.published
     with naming_a_full_disk(layout.output):
         if job.commit is None:
             # Links are made each time: the same contents may lie elsewhere today.
-            files = pull_local(Path(source), layout.raw(dataset), parameters.mode, job.subset)
+            files = pull_local(
+                Path(source),
+                layout.raw(dataset),
+                parameters.mode,
+                job.subset,
+                images=published is None,
+            )
         else:
             inputs["commit"] = job.commit
             files, notes = _pull_version(layout, dataset, str(source), job, download, progress)
+        derived: list[PulledFile] = []
+        of_derived: dict[str, Any] = {}
+        if published is not None and published.commit is None:
+            derived = pull_local_derivatives(
+                layout.published(dataset), parameters.mode, published, job.subset
+            )
+        elif published is not None:
+            derived, of_derived = _pull_published(
+                layout, dataset, published, job.subset, download, progress
+            )
+        else:
+            shutil.rmtree(layout.published(dataset), ignore_errors=True)
+            layout.published_manifest(dataset).unlink(missing_ok=True)
     contents = {file.path: file.sha256 for file in files}
+    if published is not None:
+        inputs["derivatives"] = merkle({file.path: file.sha256 for file in derived})
 
     def work() -> Result:
-        manifest = layout.manifest(dataset)
-        write_manifest(manifest, files)
-        return Result([manifest], notes={"version": f"local-{merkle(contents)[:16]}", **notes})
+        manifests = [layout.manifest(dataset)]
+        write_manifest(manifests[0], files)
+        told = {"version": f"local-{merkle(contents)[:16]}", **notes}
+        if published is not None:
+            manifests.append(layout.published_manifest(dataset))
+            write_manifest(manifests[1], derived)
+            version = f"local-{inputs['derivatives'][:16]}"
+            told["derivatives"] = {"version": version, **of_derived}
+        return Result(manifests, notes=told)
 
     changed = run_job(
         layout,
@@ -98,7 +138,7 @@ def _pull_version(
     download: Download | None,
     progress: Callable[[int], object] | None,
 ) -> tuple[list[PulledFile], dict[str, Any]]:
-    from braindata.pull.pinned import Mirror, pull_pinned, want
+    from braindata.pull.pinned import Mirror, want
     from braindata.pull.source import Pin, Remote
 
     assert job.address is not None
@@ -106,14 +146,69 @@ def _pull_version(
     pin = Pin(job.tag, job.commit)
     mirror = Mirror(layout.mirror())
     repository = mirror.fetch(dataset, Remote(source, job.address, job.tag), pin)
-    wanted = want(repository, pin.commit, job.subset, mirror.store, raw=not job.derivatives)
+    wanted = want(
+        repository,
+        pin.commit,
+        job.subset,
+        mirror.store,
+        raw=not job.derivatives,
+        images=job.published is None,
+    )
+    place = _Place(dataset, layout.raw(dataset), source, mirror, repository, pin)
+    return _bring(place, wanted, download, progress)
+
+
+def _pull_published(
+    layout: Layout,
+    dataset: str,
+    published: Published,
+    subset: Subset,
+    download: Download | None,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[PulledFile], dict[str, Any]]:
+    from braindata.pull.pinned import Mirror, want
+    from braindata.pull.source import Pin, Remote
+
+    assert published.address is not None
+    assert published.commit is not None
+    pin = Pin(published.tag, published.commit)
+    name = f"{dataset}{PUBLISHED}"
+    mirror = Mirror(layout.mirror())
+    remote = Remote(published.source, published.address, published.tag, derivatives=True)
+    repository = mirror.fetch(name, remote, pin)
+    wanted = want(repository, pin.commit, subset, mirror.store, raw=False, published=published)
+    place = _Place(name, layout.published(dataset), published.source, mirror, repository, pin)
+    return _bring(place, wanted, download, progress)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A version of a repository, and where its files go."""
+
+    name: str
+    target: Path
+    source: str
+    mirror: Mirror
+    repository: Path
+    pin: Pin
+
+
+def _bring(
+    place: _Place,
+    wanted: Wanted,
+    download: Download | None,
+    progress: Callable[[int], object] | None,
+) -> tuple[list[PulledFile], dict[str, Any]]:
+    from braindata.pull.pinned import pull_pinned
+
+    dataset, pin, mirror = place.name, place.pin, place.mirror
     log.info(
         "%s: version %s, %d files, %.3f GB, %.3f GB of them to be downloaded",
         dataset, pin.version, len(wanted.files), wanted.n_bytes / 1e9,
         sum(wanted.missing.values()) / 1e9,
     )  # fmt: skip
     pulled = pull_pinned(
-        repository, wanted, layout.raw(dataset), mirror.store, download or Download(), progress
+        place.repository, wanted, place.target, mirror.store, download or Download(), progress
     )
     mirror.remove_others(dataset, pin)
     for what, named in (("not there", pulled.absent), ("refused", pulled.refused)):
@@ -123,7 +218,7 @@ def _pull_version(
             log.warning("%s: %s: %d more", dataset, what, len(named) - _MAX_LOGGED)
     return pulled.files, {
         "version": pin.version,
-        "source": source,
+        "source": place.source,
         "tag": pin.tag,
         "commit": pin.commit,
         "n_absent": len(pulled.absent),

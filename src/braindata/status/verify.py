@@ -194,9 +194,28 @@ def _expect_raw(
 ) -> dict[str, Expected | None]:
     """Return what the manifest of a pulled data set says of its files; None where nothing."""
     (dataset,) = job.key
-    path = layout.manifest(dataset)
+    found = _expect_pulled(
+        layout, job, receipt, there, (layout.manifest(dataset), layout.raw(dataset)), raw=raw
+    )
+    of_others = (layout.published_manifest(dataset), layout.published(dataset))
+    if of_others[0].relative_to(layout.output).as_posix() in receipt.outputs:
+        found |= _expect_pulled(layout, job, receipt, there, of_others, raw=raw)
+    return found
+
+
+def _expect_pulled(
+    layout: Layout,
+    job: Job,
+    receipt: Receipt,
+    there: set[str],
+    place: tuple[Path, Path],
+    *,
+    raw: bool,
+) -> dict[str, Expected | None]:
+    """Return what a manifest says of the files of its folder."""
+    path = place[0]
     name = path.relative_to(layout.output).as_posix()
-    folder = layout.raw(dataset).relative_to(layout.output).as_posix()
+    folder = place[1].relative_to(layout.output).as_posix()
     if not path.is_file() or sha256_file(path) != receipt.outputs.get(name):
         # That is said of the manifest itself; what it lists is not to be relied on.
         return dict.fromkeys(file for file in there if file.startswith(f"{folder}/"))
