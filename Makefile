@@ -1,6 +1,7 @@
 # make demo   a phantom data set through the whole chain, with what was recovered of its truth
 # make test   everything that CI checks
 # make bench  slow measurements, values printed
+# make test-fmriprep  our command lines through the parser of the real fMRIPrep, in its own .fmriprep
 #
 # Needs Python 3.11 or newer, make, and a network that reaches PyPI.
 
@@ -10,6 +11,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 CORES ?= 2
+# An environment of its own: it pins what we do not.
+FMRIPREP = .fmriprep
+FMRIPREP_VERSION = 25.2.7
 
 export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
@@ -17,7 +21,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test lint unit bench bench-extract bench-region bench-curate setup clean
+.PHONY: demo test test-fmriprep lint unit bench bench-extract bench-region bench-curate setup clean
 
 setup: $(READY)
 
@@ -47,6 +51,13 @@ lint: $(READY)
 unit: $(READY)
 	$(BIN)/python -m pytest
 
+# Only its parser is run; the rest of fMRIPrep needs a container.
+test-fmriprep: $(READY)
+	test -x $(FMRIPREP)/bin/python || .uv/bin/uv venv --quiet --python $(PYTHON) $(FMRIPREP)
+	.uv/bin/uv pip install --quiet --python $(FMRIPREP)/bin/python fmriprep==$(FMRIPREP_VERSION)
+	BRAINDATA_FMRIPREP_PYTHON=$(CURDIR)/$(FMRIPREP)/bin/python $(BIN)/python -m pytest -s \
+		tests/unit/test_fmriprep_command.py
+
 bench-extract: $(READY)
 	$(BIN)/python -m tests.bench.extract
 
@@ -62,4 +73,4 @@ bench: $(READY) bench-extract bench-region bench-curate
 	$(BIN)/python -m tests.bench.kills --kills 20
 
 clean:
-	rm -rf $(VENV) .uv demo results .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(FMRIPREP) .uv demo results .snakemake .mypy_cache .ruff_cache .pytest_cache

@@ -59,6 +59,15 @@ def unit_receipts(folder, dataset):
     )
 
 
+def templates(wildcards):
+    """What must be fetched before a data set is preprocessed."""
+    return (
+        f"{OUT}/templateflow/fetched.txt"
+        if PLAN.preprocess.fetches(wildcards.dataset)
+        else []
+    )
+
+
 def packed_units(wildcards):
     return unit_receipts("packed", wildcards.dataset)
 

@@ -95,11 +95,41 @@ def curate(output: Path, dataset: str, parameters: str) -> None:
 @_DATASET
 @_UNIT
 @_PARAMETERS
-def preprocess(output: Path, dataset: str, unit: str, parameters: str) -> None:
+@click.option("--machine", default="{}", help="How it is run here, as JSON; it changes no result.")
+@click.option("--threads", type=click.IntRange(1), help="Threads that it may use.")
+@click.option("--memory", type=click.IntRange(1), help="MB that it may use.")
+def preprocess(
+    output: Path,
+    dataset: str,
+    unit: str,
+    parameters: str,
+    machine: str,
+    threads: int | None,
+    memory: int | None,
+) -> None:
     """Preprocess the recordings of a subject, or of one session, as BIDS derivatives."""
     from braindata.stages import preprocess as stage
 
-    stage.run(_layout(output), dataset, unit, _parse(stage.Parameters, parameters))
+    given = {"threads": threads, "memory_mb": memory}
+    limits = {name: value for name, value in given.items() if value is not None}
+    stage.run(
+        _layout(output),
+        dataset,
+        unit,
+        _parse(stage.Parameters, parameters),
+        _parse(stage.Machine, machine, "--machine").limited(limits),
+    )
+
+
+@cli.command()
+@_OUTPUT
+@_PARAMETERS
+def templateflow(output: Path, parameters: str) -> None:
+    """Fetch the templates that fMRIPrep uses, once."""
+    from braindata.fmri.fmriprep.parameters import FmriprepParameters
+    from braindata.stages import templateflow as stage
+
+    stage.run(_layout(output), _parse(FmriprepParameters, parameters))
 
 
 @cli.command()
@@ -273,14 +303,14 @@ def _layout(output: Path) -> Any:
     return Layout(output.resolve())
 
 
-def _parse(model: type[Model], text: str) -> Model:
+def _parse(model: type[Model], text: str, option: str = "--parameters") -> Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
         details = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'JSON'}: {item['msg']}" for item in error.errors()
         )
-        raise UsageError(f"--parameters: {details}") from error
+        raise UsageError(f"{option}: {details}") from error
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
+from braindata.config_paths import base_folder, existing, project
+from braindata.config_sources import place_derivatives, place_source, remote_of
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
@@ -18,10 +20,8 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.backends import FmriParameters
 from braindata.layout import PUBLISHED
 from braindata.pack.parameters import PackParameters
-from braindata.pull.derivatives import require_derivatives
-from braindata.pull.local import require_bids
 from braindata.pull.parameters import PullSection, Subset
-from braindata.pull.source import LOCK_NAME, Remote, parse_source
+from braindata.pull.source import LOCK_NAME, Remote
 from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
 from braindata.tables.parameters import PublishParameters
 
@@ -249,7 +249,7 @@ def load_config(
     """
     documents = [read_document(file) for file in files]
     config = parse_config(values, documents)
-    base = {key: _base_folder(key, values.get(key), documents) for key in ("output", "datasets")}
+    base = {key: base_folder(key, values.get(key), documents) for key in ("output", "datasets")}
     output = (base["output"] / Path(config.output).expanduser()).resolve()
     if set("{}") & set(str(output)):
         raise UsageError(
@@ -267,33 +267,26 @@ def load_config(
     datasets = []
     for number, dataset in enumerate(config.datasets):
         stated = locate(("datasets", number, "source"), values, documents)
-        if _remote(dataset.source, config.pull, stated) is not None:
-            datasets.append(dataset)
-            continue
-        source = _existing(dataset.source, base["datasets"], Path.cwd())
-        if source is None or not source.is_dir():
-            raise UsageError(
-                f"datasets.{number}.source: there is no folder {dataset.source}",
-                file=stated,
-                hint=f"looked in {base['datasets']} and in {Path.cwd()}",
-            )
-        try:
-            require_bids(source)
-        except UsageError as error:
-            hint = f"{error.hint} (datasets.{number}.source in {stated})" if stated else error.hint
-            raise UsageError(error.problem, file=source, hint=hint) from error
-        if source == output or output in source.parents or source in output.parents:
+        named = f"datasets.{number}"
+        source = place_source(dataset.source, config.pull, base["datasets"], named, stated)
+        if source is not None and (
+            source == output or output in source.parents or source in output.parents
+        ):
             raise UsageError(
                 f"datasets.{number}.source: source and output lie in each other",
                 file=stated,
                 hint="choose an output folder beside the source, not within it or around it",
             )
-        datasets.append(dataset.model_copy(update={"source": str(source)}))
-    for number, dataset in enumerate(datasets):
         stated = locate(("datasets", number, "derivatives"), values, documents)
-        named = f"datasets.{number}.derivatives"
-        folder = _derivatives(dataset, config, base["datasets"], named, stated)
-        datasets[number] = dataset.model_copy(update={"derivatives": folder})
+        if dataset.derivatives is None:
+            _require_none(dataset, config, named, stated)
+            derivatives = None
+        else:
+            derivatives = place_derivatives(
+                dataset.derivatives, config.pull, base["datasets"], named, stated
+            )
+        placed_here = {"source": str(source or dataset.source), "derivatives": derivatives}
+        datasets.append(dataset.model_copy(update=placed_here))
     exclusions = _exclusions(config, values, documents)
     placed = {
         "datasets": tuple(datasets),
@@ -303,49 +296,22 @@ def load_config(
     return config.model_copy(update=placed), output
 
 
-def _derivatives(
-    dataset: Dataset, config: Config, base: Path, named: str, stated: str | None
-) -> str | None:
-    """Return where the derivatives of a data set lie: an absolute path, or a repository's name."""
-    if dataset.derivatives is None:
-        if config.preprocess.fmri.backend == "derivatives" and "fmri" in dataset.modalities:
-            raise UsageError(
-                f"{named} is missing: backend derivatives needs to know where they are",
-                file=stated,
-                hint=f"name them for {dataset.id}, or choose preprocess.fmri.backend: native",
-            )
-        return None
-    remote = _remote(dataset.derivatives, config.pull, stated)
-    if remote is not None:
-        if dataset.derivatives.startswith("openneuro:"):
-            raise UsageError(
-                f"{named}: {dataset.derivatives} holds raw data",
-                file=stated,
-                hint="derivatives are named openneuro-derivatives:ds000005-fmriprep",
-            )
-        return dataset.derivatives
-    folder = _existing(dataset.derivatives, base, Path.cwd())
-    if folder is None or not folder.is_dir():
+def _require_none(dataset: Dataset, config: Config, named: str, stated: str | None) -> None:
+    if config.preprocess.fmri.backend == "derivatives" and "fmri" in dataset.modalities:
         raise UsageError(
-            f"{named}: there is no folder {dataset.derivatives}",
+            f"{named}.derivatives is missing: backend derivatives needs to know where they are",
             file=stated,
-            hint=f"looked in {base} and in {Path.cwd()}",
+            hint=f"name them for {dataset.id}, or choose preprocess.fmri.backend: native",
         )
-    try:
-        require_derivatives(folder)
-    except UsageError as error:
-        hint = f"{error.hint} ({named} in {stated})" if stated else error.hint
-        raise UsageError(error.problem, file=folder, hint=hint) from error
-    return str(folder)
 
 
 def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[Document]) -> str:
-    folder = _base_folder("exclusions", values.get("exclusions"), documents)
+    folder = base_folder("exclusions", values.get("exclusions"), documents)
     if "exclusions" not in values:
         # Where the project's own files lie: nobody has stated it, so nobody misses it.
-        found = _existing(DEFAULT_EXCLUSIONS, *map(_project, documents[::-1]), Path.cwd())
+        found = existing(DEFAULT_EXCLUSIONS, *map(project, documents[::-1]), Path.cwd())
         return str(found or "")
-    found = _existing(config.exclusions, folder, Path.cwd())
+    found = existing(config.exclusions, folder, Path.cwd())
     if found is None or not found.is_dir():
         raise UsageError(
             f"exclusions: there is no folder {config.exclusions}",
@@ -360,9 +326,9 @@ def remotes_of(config: Config) -> dict[str, Remote]:
 
     Those of derivatives are there by the name of the data set with `PUBLISHED`.
     """
-    found = {one.id: _remote(one.source, config.pull, None) for one in config.datasets}
+    found = {one.id: remote_of(one.source, config.pull, None) for one in config.datasets}
     found |= {
-        f"{one.id}{PUBLISHED}": _remote(one.derivatives, config.pull, None)
+        f"{one.id}{PUBLISHED}": remote_of(one.derivatives, config.pull, None)
         for one in config.datasets
         if one.derivatives is not None
     }
@@ -378,13 +344,6 @@ def lock_path(values: Mapping[str, Any], files: Sequence[Path]) -> Path:
     return Path.cwd() / LOCK_NAME
 
 
-def _remote(source: str, section: PullSection, stated: str | None) -> Remote | None:
-    try:
-        return parse_source(source, section)
-    except UsageError as error:
-        raise UsageError(error.problem, file=stated, hint=error.hint) from error
-
-
 def load_region_config(
     values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None
 ) -> tuple[Config, Path]:
@@ -395,7 +354,7 @@ def load_region_config(
     documents = [read_document(file) for file in files]
     nobody = [{"id": "none", "source": "."}]
     config = parse_config({**values, "datasets": values.get("datasets") or nobody}, documents)
-    output = _base_folder("output", values.get("output"), documents)
+    output = base_folder("output", values.get("output"), documents)
     placed = _region_paths(config, values, documents, home)
     return config.model_copy(update=placed), (output / Path(config.output).expanduser()).resolve()
 
@@ -405,10 +364,10 @@ def _region_paths(
 ) -> dict[str, Any]:
     """Return `regions` and `spaces` with absolute paths."""
     paths = (config.regions,) if isinstance(config.regions, str) else config.regions
-    folder = _base_folder("regions", values.get("regions"), documents)
+    folder = base_folder("regions", values.get("regions"), documents)
     regions = []
     for number, path in enumerate(paths):
-        found = _existing(path, folder, Path.cwd(), *([home] if home else []))
+        found = existing(path, folder, Path.cwd(), *([home] if home else []))
         if found is None:
             raise UsageError(
                 f"regions: there is no {path}",
@@ -420,10 +379,10 @@ def _region_paths(
                 hint=f"looked in {folder} and in {Path.cwd()}",
             )
         regions.append(str(found))
-    folder = _base_folder("spaces", values.get("spaces"), documents)
+    folder = base_folder("spaces", values.get("spaces"), documents)
     transforms = []
     for number, transform in enumerate(config.spaces.transforms):
-        found = _existing(transform.file, folder, Path.cwd())
+        found = existing(transform.file, folder, Path.cwd())
         if found is None or not found.is_file():
             raise UsageError(
                 f"spaces.transforms.{number}.file: there is no {transform.file}",
@@ -433,24 +392,3 @@ def _region_paths(
         transforms.append(transform.model_copy(update={"file": str(found)}))
     spaces = config.spaces.model_copy(update={"transforms": tuple(transforms)})
     return {"regions": tuple(regions), "spaces": spaces}
-
-
-def _base_folder(key: str, value: object, documents: Sequence[Document]) -> Path:
-    for document in reversed(documents):
-        body = document.value
-        if isinstance(body, dict) and key in body and body[key] == value:
-            return _project(document)
-    return Path.cwd()
-
-
-def _project(document: Document) -> Path:
-    folder = document.path.resolve().parent
-    return folder.parent if folder.name == "config" else folder
-
-
-def _existing(path: str, *folders: Path) -> Path | None:
-    for folder in folders:
-        candidate: Path = (folder / Path(path).expanduser()).resolve()
-        if candidate.exists():
-            return candidate
-    return None

@@ -63,6 +63,18 @@ class Layout:
         """The BIDS derivatives of a data set."""
         return self.output / "derivatives" / dataset
 
+    def fmriprep(self, dataset: str, unit: str) -> Path:
+        """What fMRIPrep wrote about one unit, its report too, as it wrote it."""
+        return self.output / "fmriprep" / dataset / unit
+
+    def templateflow(self) -> Path:
+        """The templates that were fetched for fMRIPrep."""
+        return self.output / "templateflow"
+
+    def templates(self) -> Path:
+        """Which these are."""
+        return self.output / "templateflow" / "fetched.txt"
+
     def store(self, dataset: str, recording: str) -> Path:
         """The sample store of one recording."""
         return self.output / "packed" / dataset / f"{recording}.h5"

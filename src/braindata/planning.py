@@ -24,6 +24,7 @@ from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
 from braindata.layout import PUBLISHED, Layout
 from braindata.locking import lock
+from braindata.planning_preprocess import PreprocessPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
@@ -65,6 +66,8 @@ class Plan:
         Regions by ``name-hash``, sorted by name.
     placing : Placing
         The files that regions are made from, and how regions get into the space of the images.
+    preprocess : PreprocessPlan
+        Which backend preprocesses which data set, and what it needs.
     """
 
     def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
@@ -89,6 +92,7 @@ class Plan:
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
+        self.preprocess = PreprocessPlan(self.config, values, there)
 
     @property
     def datasets(self) -> list[str]:
@@ -118,10 +122,9 @@ class Plan:
 
     def _published(self, dataset: str) -> Published | None:
         """Return what is pulled of derivatives of a data set, if it names some."""
-        source = self._datasets[dataset].derivatives
-        if source is None:
+        source, chosen = self._datasets[dataset].derivatives, self.preprocess.derivatives(dataset)
+        if source is None or chosen is None:
             return None
-        chosen = self.config.preprocess.fmri.derivatives
         asked = Published(source=source, spaces=chosen.spaces, resolution=chosen.resolution)
         name = f"{dataset}{PUBLISHED}"
         remote = self.pins.remotes.get(name)
@@ -156,7 +159,7 @@ class Plan:
             case "curate" if dataset is not None:
                 return _json({"curate": self.config.curate, "choice": self._choice(dataset)})
             case "preprocess" if dataset is not None:
-                return _json(self._preprocess(dataset))
+                return _json(self.preprocess.parameters(dataset))
             case "pack":
                 # Where voxels are kept, a new region packs nothing again.
                 if self.config.pack.store:
@@ -190,21 +193,14 @@ class Plan:
             case _:
                 raise ValueError(f"stage {stage} has no parameters")
 
-    def _preprocess(self, dataset: str) -> dict[str, Any]:
-        """Return of each modality of a data set the backend and its own parameters."""
-        one, fmri = self._datasets[dataset], self.config.preprocess.fmri
-        sections = {"fmri": fmri.chosen(None if one.derivatives is None else "derivatives")}
-        return {name: sections[name] for name in one.modalities}
-
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
         decisions = self._decisions.get(dataset, Decisions()).at("curate")
-        derivatives = None if one.derivatives is None else self.config.preprocess.fmri.derivatives
         return Choice(
             subjects=one.subjects,
             tasks=one.tasks,
             decisions=decisions,
-            derivatives=derivatives,
+            derivatives=self.preprocess.derivatives(dataset),
         )
 
     def step_version(self, stage: str) -> int:

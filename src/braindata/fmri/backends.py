@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from braindata.fmri.fmriprep.parameters import FmriprepParameters
 from braindata.fmri.parameters import NativeParameters
 
-Backend = Literal["native", "derivatives"]
+Backend = Literal["native", "derivatives", "fmriprep"]
 # Of MNI's templates, those in which regions of the default sets are placed without a transform.
 SPACES = (
     "MNI152NLin2009cAsym",
@@ -46,7 +47,8 @@ class FmriParameters(BaseModel):
     backend: Backend = Field(
         default="native",
         description="What preprocesses. `native` needs nothing but this package; `derivatives` "
-        "uses what others have made, which each data set names in its own `derivatives`.",
+        "uses what others have made, which each data set names in its own `derivatives`; "
+        "`fmriprep` runs fMRIPrep in a container.",
     )
     native: NativeParameters = Field(
         default_factory=NativeParameters, description="Of `backend: native`."
@@ -54,6 +56,9 @@ class FmriParameters(BaseModel):
     derivatives: DerivativesParameters = Field(
         default_factory=DerivativesParameters,
         description="Of `backend: derivatives`, and of data sets that name derivatives.",
+    )
+    fmriprep: FmriprepParameters = Field(
+        default_factory=FmriprepParameters, description="Of `backend: fmriprep`."
     )
 
     def chosen(self, backend: Backend | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from braindata.errors import BraindataError
 from braindata.fmri.backends import FmriParameters
+from braindata.fmri.fmriprep.parameters import FmriprepRun
 from braindata.layout import Layout
 from braindata.stages.job import Result, read_inventory, run_job, used
 
@@ -35,6 +36,24 @@ class Parameters(BaseModel):
     def of_job(self) -> dict[str, Any]:
         """Return what the receipt says: of each modality, the backend and its own parameters."""
         return {"fmri": self.fmri.chosen()}
+
+
+class Machine(BaseModel):
+    """How a unit's recordings are preprocessed here, which changes no result.
+
+    Attributes
+    ----------
+    fmriprep : FmriprepRun
+        Of the backend `fmriprep`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fmriprep: FmriprepRun = FmriprepRun()
+
+    def limited(self, limits: Mapping[str, int]) -> Machine:
+        """Return the machine with the threads and memory (MB) that the job was given."""
+        return Machine(fmriprep=self.fmriprep.model_copy(update=dict(limits)))
 
 
 class Backend(Protocol):
@@ -74,7 +93,13 @@ class Backend(Protocol):
         """
 
 
-def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
+def run(
+    layout: Layout,
+    dataset: str,
+    unit: str,
+    parameters: Parameters,
+    machine: Machine | None = None,
+) -> bool:
     """Preprocess one unit of a data set."""
     rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
     if not rows:
@@ -83,7 +108,7 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
             file=layout.inventory(dataset),
             hint="run curate again, or look there why its recordings are left out",
         )
-    parts = list(_parts(rows, parameters))
+    parts = list(_parts(rows, _on(machine or Machine(), parameters)))
     inputs: dict[str, str] = {}
     for module, _, own in parts:
         inputs |= module.inputs(layout, dataset, own)
@@ -106,6 +131,12 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
         libraries=tuple(sorted({name for module, _, _ in parts for name in module.LIBRARIES})),
         work=work,
     )
+
+
+def _on(machine: Machine, parameters: Parameters) -> Parameters:
+    fmri = parameters.fmri
+    fmriprep = fmri.fmriprep.model_copy(update={"run": machine.fmriprep})
+    return parameters.model_copy(update={"fmri": fmri.model_copy(update={"fmriprep": fmriprep})})
 
 
 def _parts(rows: Rows, parameters: Parameters) -> Iterator[tuple[Backend, BaseModel, Rows]]:

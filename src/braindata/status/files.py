@@ -21,8 +21,9 @@ _REGION_FILE = re.compile(r"(?P<folder>[^/]+)/(?P<sha256>[0-9a-f]{64})(?P<suffix
 STAGING = "tables/.staging/"
 # Of Snakemake, where the output folder is the working directory.
 FOREIGN = ".snakemake"
-# Files that no receipt names because they are no job's result.
-BESIDE = ("logs/", "benchmarks/")
+# Files that no receipt names because they are no job's result: what fMRIPrep wrote beside what is
+# used of it.
+BESIDE = ("logs/", "benchmarks/", "fmriprep/", "templateflow/")
 
 
 @dataclass(frozen=True)

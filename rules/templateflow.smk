@@ -1,0 +1,18 @@
+rule templateflow:
+    output:
+        update(f"{OUT}/templateflow/fetched.txt"),
+    log:
+        f"{OUT}/logs/templateflow.log",
+    benchmark:
+        f"{OUT}/benchmarks/templateflow.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        folder=output_folder,
+        parameters=PLAN.preprocess.templates(),
+    shell:
+        "braindata templateflow --output {params.folder:q} --parameters {params.parameters:q} > {log:q} 2>&1"
