@@ -121,7 +121,7 @@ def preprocess(
     )
 
 
-@cli.command()
+@cli.command(epilog=example("braindata templateflow --output results"))
 @_OUTPUT
 @_PARAMETERS
 def templateflow(output: Path, parameters: str) -> None:

@@ -280,14 +280,22 @@ def test_without_t1w_or_events(bids: Callable[..., Path]) -> None:
 
 def test_tasks_and_echoes_can_be_left_out(bids: Callable[..., Path]) -> None:
     root = bids("01")
-    save(root / "sub-01/func/sub-01_task-a_run-02_echo-1_bold.nii.gz", (4, 4, 4, 60))
+    for echo in ("2", "10", "3"):
+        name = f"sub-01_task-a_run-02_echo-{echo}_bold.nii.gz"
+        save(root / "sub-01/func" / name, (4, 4, 4, 60))
     save(root / "sub-01/func/sub-01_task-rest_bold.nii.gz", (4, 4, 4, 60))
     found = rows(root, tasks=("a",))
     assert {name: row["status"] for name, row in found.items()} == {
         "sub-01_task-a_run-01_bold": "used",
-        "sub-01_task-a_run-02_echo-1_bold": "excluded",
+        # The first one stands for the run, whatever preprocesses it.
+        "sub-01_task-a_run-02_echo-2_bold": "used",
+        "sub-01_task-a_run-02_echo-3_bold": "excluded",
+        "sub-01_task-a_run-02_echo-10_bold": "excluded",
         "sub-01_task-rest_bold": "excluded",
     }
+    third = found["sub-01_task-a_run-02_echo-3_bold"]
+    assert "sub-01_task-a_run-02_echo-2_bold stands" in third["reason"]
+    assert third["n_echoes"] == 3
 
 
 def test_rules_of_metadata_and_who_overrules_them(bids: Callable[..., Path]) -> None:

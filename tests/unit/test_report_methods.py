@@ -26,6 +26,7 @@ from braindata.report.methods import (
     MAX_REASONS,
     DatasetFacts,
     MethodsFacts,
+    Pipeline,
     cited_keys,
     methods,
 )
@@ -248,6 +249,25 @@ def test_the_native_backend_is_the_one_that_is_described() -> None:
     from braindata.stages.preprocess_native import BACKEND
 
     assert NATIVE == BACKEND
+
+
+def test_what_others_preprocessed_is_told(facts: MethodsFacts) -> None:
+    pipelines = (
+        Pipeline("", True, "MNI152NLin6Asym", 2),
+        Pipeline("fMRIPrep 1.1.4", True, "MNI152NLin2009cAsym", 1),
+        Pipeline("fMRIPrep 25.2.7", False, "MNI152NLin2009cAsym", 40),
+    )
+    text = flat(methods(replace(facts, pipelines=pipelines)).markdown)
+    assert (
+        "2 recordings were taken as others had preprocessed them; with what is not stated, in the "
+        "space MNI152NLin6Asym. 1 recording was taken as others had preprocessed it with fMRIPrep "
+        "1.1.4 [@esteban2019], in the space MNI152NLin2009cAsym. 40 recordings were preprocessed "
+        "with fMRIPrep 25.2.7 [@esteban2019], in the space MNI152NLin2009cAsym. The others were "
+        "preprocessed natively. Anatomy." in text
+    )
+    alone = methods(replace(facts, preprocess=None, space=None, pipelines=pipelines[:1]))
+    assert "## Preprocessing" in alone.markdown
+    assert "natively" not in alone.markdown
 
 
 def test_data_sets_are_told(facts: MethodsFacts) -> None:

@@ -81,6 +81,21 @@ def echo_counts(paths: list[str]) -> dict[str, int]:
     return {path: counts[key] if "echo" in entities(path) else 1 for path, key in keys.items()}
 
 
+def first_echoes(paths: list[str]) -> dict[str, str]:
+    """Return, for each recording, the echo that stands for its run: itself where it is alone."""
+    first: dict[tuple[tuple[str, str], ...], str] = {}
+    for path in sorted(paths, key=_echo_order):
+        first.setdefault(_without_echo(path), path)
+    return {
+        path: first[_without_echo(path)] if "echo" in entities(path) else path for path in paths
+    }
+
+
+def _echo_order(path: str) -> tuple[int, str]:
+    echo = entities(path).get("echo", "")
+    return (int(echo) if echo.isdecimal() else 0, path)
+
+
 def _without_echo(path: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, v) for key, v in entities(path).items() if key != "echo"))
 

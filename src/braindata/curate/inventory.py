@@ -20,7 +20,12 @@ from braindata.bids.events import find_events, read_event_times
 from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar, stated_in
 from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
-from braindata.curate.acquisition import acquisition, check_slice_timing, echo_counts
+from braindata.curate.acquisition import (
+    acquisition,
+    check_slice_timing,
+    echo_counts,
+    first_echoes,
+)
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.field_maps import FieldMaps
 from braindata.curate.header import check_tr, read_bold_header
@@ -182,7 +187,7 @@ def build_inventory(
     for path in bolds:
         names = entity_columns(path)
         sessions.setdefault(names["subject"] or "", set()).add(names["session"])
-    echoes, field_maps = echo_counts(bolds), FieldMaps(tree, images)
+    echoes, firsts, field_maps = echo_counts(bolds), first_echoes(bolds), FieldMaps(tree, images)
     participants = read_participants(source.root)
     errors = verdict.by_location()
     rows = []
@@ -214,7 +219,8 @@ def build_inventory(
         concerned = {f"/{one}" for one in (path, beside, row["events"], row["t1w"]) if one}
         row["validator_errors"] = sorted(e for one in concerned for e in errors.get(one, ()))
         row["status"] = "used"
-        outcome = _judge(tree, row, field_maps, parameters, choice, source.derived)
+        by_choice = excluded_before_reading(row, parameters, choice, firsts[path])
+        outcome = _judge(tree, row, field_maps, parameters, choice, by_choice, source.derived)
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
@@ -332,10 +338,13 @@ def _judge(
     field_maps: FieldMaps,
     parameters: CurateParameters,
     choice: Choice,
+    by_choice: Outcome | None,
     derived: Derived | None,
 ) -> Outcome:
-    """Complete a row with sidecars, header and events, and say whether it can be used."""
-    by_choice = excluded_before_reading(row, parameters, choice)
+    """Complete a row with sidecars, header and events, and say whether it can be used.
+
+    What is excluded `by_choice` is not opened.
+    """
     try:
         metadata = sidecar(tree, row["path"])
         columns, odd = acquisition(metadata)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from braindata.bids.entities import stem
 from braindata.bids.events import EventTimes
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.errors import DataError
@@ -17,10 +18,22 @@ MAX_SHARE_BEYOND = 0.5
 
 
 def excluded_before_reading(
-    row: dict[str, Any], parameters: CurateParameters, choice: Choice
+    row: dict[str, Any], parameters: CurateParameters, choice: Choice, first_echo: str
 ) -> Outcome | None:
-    """Return why a recording is excluded that need not even be opened; None when it must be."""
-    kind = _of_another_kind(row)
+    """Return why a recording is excluded that need not even be opened; None when it must be.
+
+    Parameters
+    ----------
+    row : dict
+        Its row of the inventory.
+    parameters : CurateParameters
+        What the user excludes in all data sets.
+    choice : Choice
+        What is chosen of this one.
+    first_echo : str
+        Path of the echo that stands for its run.
+    """
+    kind = _of_another_kind(row, first_echo)
     if kind is not None or choice.decisions.including(row) is not None:
         return kind
     if parameters.tasks and row["task"] not in parameters.tasks:
@@ -78,12 +91,11 @@ def _by_rule(row: dict[str, Any], parameters: CurateParameters) -> Outcome | Non
     return None
 
 
-def _of_another_kind(row: dict[str, Any]) -> Outcome | None:
-    if row["echo"] is not None:
+def _of_another_kind(row: dict[str, Any], first_echo: str) -> Outcome | None:
+    if row["path"] != first_echo:
+        # Whether echoes are combined is a matter of preprocessing; the run is one recording.
         return Outcome(
-            "excluded",
-            "it is one echo of a multi-echo run, which is not combined here",
-            "preprocess multi-echo data with fMRIPrep",
+            "excluded", f"it is a further echo of a run for which {stem(first_echo)} stands", None
         )
     if row["part"] not in (None, "mag"):
         return Outcome("excluded", f"it is the {row['part']} part of a complex image", None)

@@ -85,6 +85,28 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """What preprocessed some recordings, in this analysis or before it.
+
+    Attributes
+    ----------
+    name : str
+        Such as `fMRIPrep`, with its version; an empty text where nobody says.
+    published : bool
+        Whether others have run it, and its output was used.
+    space : str
+        Template space of what was used.
+    n_recordings : int
+        Of how many recordings.
+    """
+
+    name: str
+    published: bool
+    space: str
+    n_recordings: int
+
+
+@dataclass(frozen=True)
 class MethodsFacts:
     """What ran: the parameters of each stage are None when it did not.
 
@@ -104,6 +126,8 @@ class MethodsFacts:
         How each region got into the space of the recordings, as the table `regions` has it.
     chosen : bool
         Whether rules or people leave out further recordings.
+    pipelines : tuple of Pipeline
+        What preprocessed recordings other than we ourselves.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -116,6 +140,7 @@ class MethodsFacts:
     versions: Mapping[str, tuple[str, ...]]
     placements: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
+    pipelines: tuple[Pipeline, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,13 @@ from braindata.fmri.parameters import NativeParameters
 from braindata.layout import Layout
 from braindata.receipts import Receipt, content_hash, receipt_beside
 from braindata.regions.definition import Region
-from braindata.report.methods import DatasetFacts, MethodsFacts, MethodsText, methods
+from braindata.report.methods import (
+    DatasetFacts,
+    MethodsFacts,
+    MethodsText,
+    Pipeline,
+    methods,
+)
 from braindata.stages.job import unit_receipts
 from braindata.tables.reading import open_tables
 
@@ -74,6 +80,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
         versions=_versions([*ran, published]),
         chosen=_is_chosen(published, curated),
+        pipelines=_pipelines(_with_results(units["derivatives"])),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
             for receipt in extracted
@@ -98,6 +105,18 @@ def write_methods(layout: Layout) -> tuple[list[Path], MethodsText]:
     for path, body in files.items():
         write_text(path, body)
     return list(files), text
+
+
+def _pipelines(preprocessed: Iterable[Receipt]) -> tuple[Pipeline, ...]:
+    """Count the recordings that others than we ourselves preprocessed, by what it was."""
+    found: Counter[tuple[str, bool, str]] = Counter()
+    for receipt in preprocessed:
+        notes = receipt.notes
+        for name, pipeline in notes.get("pipeline", {}).items():
+            told = ", ".join(f"{one} {version}" for one, version in pipeline.items())
+            published = notes["backend"][name] == "derivatives"
+            found[told, published, notes["space"][name]] += 1
+    return tuple(Pipeline(*key, n_recordings=n) for key, n in sorted(found.items()))
 
 
 def _is_chosen(published: Receipt, curated: Iterable[Receipt]) -> bool:

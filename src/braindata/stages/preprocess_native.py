@@ -33,11 +33,21 @@ def inputs(layout: Layout, dataset: str, rows: list[dict[str, Any]]) -> dict[str
     }
 
 
+def _refuse(row: dict[str, Any]) -> Outcome:
+    return Outcome(
+        "excluded",
+        f"it is a run of {row['n_echoes']} echoes, which native preprocessing does not combine",
+        "choose preprocess.fmri.backend: fmriprep, or name derivatives of its data set",
+    )
+
+
 def preprocess(
     layout: Layout, dataset: str, rows: list[dict[str, Any]], parameters: NativeParameters
 ) -> Result:
     """Preprocess recordings of one unit."""
     raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
+    refused = {row["recording"]: _refuse(row) for row in rows if row["n_echoes"] > 1}
+    rows = [row for row in rows if row["recording"] not in refused]
     needed = {row[key] for row in rows for key in ("path", "t1w")}
     gone = sorted(path for path in needed if not (raw / path).is_file())
     if gone:
@@ -47,7 +57,7 @@ def preprocess(
             file=raw / gone[0],
             hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
         )
-    result = Result([])
+    result = Result([], refused)
     quality: dict[str, dict[str, float]] = {}
     files: dict[str, list[str]] = {}
     # Runs of one unit may have different T1w images; usually there is one.
