@@ -24,13 +24,18 @@ from braindata.stages.job import (
     used,
 )
 from braindata.stages.leaving_out import leave_out, without
-from braindata.stages.recordings import PUBLISH, find_fault
+from braindata.stages.recordings import PUBLISH, find_fault, of_recording
 from braindata.tables.exclusions import Decisions
 from braindata.tables.parameters import PublishParameters
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
 from braindata.tables.shards import write_shard
+
+# As `stages.preprocess.BACKEND`, whose import compiles for seconds: it never corrects distortion.
+NATIVE = "native"
+# What a backend may say of a recording; unknown where it does not.
+_HOW = ("distortion_corrected", "normalisation")
 
 
 class Parameters(BaseModel):
@@ -210,12 +215,12 @@ def recording_rows(
                 "hint": fault.outcome.hint,
             }
         if row["status"] == "used":
-            row |= preprocessed.notes["quality"].get(row["recording"], {})
-            row |= {
-                "space": preprocessed.notes["space"],
-                "backend": preprocessed.notes["backend"],
-                "distortion_corrected": False,
-            }
+            name, notes = row["recording"], preprocessed.notes
+            row |= notes["quality"].get(name, {}) | packed.notes["quality"].get(name, {})
+            row |= {key: of_recording(notes, key, name) for key in ("space", "backend")}
+            row |= {key: of_recording(notes, key, name) for key in _HOW if key in notes}
+            if row["backend"] == NATIVE:
+                row["distortion_corrected"] = False
     return rows
 
 

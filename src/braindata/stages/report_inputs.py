@@ -143,10 +143,11 @@ def _with_facts(
     faults: Mapping[tuple[str, str, str], tuple[str, str | None]],
 ) -> dict[str, Any]:
     """Add what the table does not hold: quality of those left out later, log, file at fault."""
-    facts: dict[str, Any] = {"brain_coverage": None, "log": None, "file": None}
+    facts: dict[str, Any] = {"log": None, "file": None}
     unit = units.get((row["dataset"], row["unit"]))
     if unit is not None:
         quality = unit.preprocessed.notes["quality"].get(row["recording"], {})
+        quality |= unit.packed.notes["quality"].get(row["recording"], {})
         facts |= {name: value for name, value in quality.items() if row.get(name) is None}
     if row["reason"] is not None and row["stage"] is not None:
         of_curation = (row["dataset"], None)
@@ -181,7 +182,7 @@ def _recording_set(
         ),
     }
     paths = {name: layout.output / path if path else None for name, path in named.items()}
-    threshold: float = unit.preprocessed.parameters["fd_threshold"]
+    threshold: float = unit.packed.parameters["pack"]["quality"]["fd_threshold"]
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
     key = {
         "pictures": "recording",
