@@ -65,6 +65,8 @@ def test_what_a_rule_is_true_of(rule: str, values: dict[str, Any], expected: boo
     [
         ("n_volume < 100", "there is no column n_volume; did you mean n_volumes?"),
         ("fd_maen > 1", "did you mean fd_mean?"),
+        ("boundry_cost > 0.8", "did you mean boundary_cost?"),
+        ("vmpfc_loss > 0.8", "did you mean vmpfc_signal_loss?"),
         ("xyzzy > 1", "known: subject, session"),
         ("n_volumes = 100", "equality is written =="),
         ("n_volumes", "a rule is a column"),
@@ -116,6 +118,24 @@ def test_people_overrule_rules_at_publish() -> None:
     assert outcome is not None
     assert outcome.reason == "fell asleep (A. Author, 2026-01-31)"
     assert leave_out(row(subject="02", fd_mean=0.1), rules, out) is None
+
+
+@pytest.mark.parametrize("column", sorted(n for n, kind in QUALITY.items() if kind == "number"))
+def test_every_figure_can_leave_out_and_none_does_so_unknown(column: str) -> None:
+    rules = PublishParameters(exclude=(f"{column} >= 0.5",)).exclude
+    outcome = leave_out(row(**{column: 0.5}), rules, Decisions())
+    assert outcome is not None
+    assert outcome.reason == (f"{column} is 0.5, and publish.exclude has the rule {column} >= 0.5")
+    assert leave_out(known := row(**{column: 0.4}), rules, Decisions()) is None
+    assert known["warnings"] is None
+    # A figure that is not known leaves nothing out, and says so; asked for, it does.
+    assert leave_out(unknown := row(), rules, Decisions()) is None
+    assert unknown["warnings"] == [
+        f"publish.exclude has the rule {column} >= 0.5, but {column} is not known: it is not left "
+        "out"
+    ]
+    outcome = leave_out(row(), (f"{column} == null",), Decisions())
+    assert outcome is not None and f"{column} is null" in str(outcome.reason)
 
 
 def test_what_counts_at_which_stage() -> None:

@@ -18,6 +18,7 @@ from braindata.extract.clean import clean_series
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.extract.strategies import BUILT_IN
+from braindata.pack.moments import Moments
 from braindata.pack.store import Grid, write_store
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
@@ -73,6 +74,7 @@ def make_store(
     space: str = GRID.space,
     broken_voxel: int | None = None,
     attributes: dict[str, Any] | None = None,
+    moments: Moments | None = None,
 ) -> tuple[tuple[RecordingKey, Path], NDArray[np.float32]]:
     """Write a store of every second voxel, and of all that lie in the region."""
     rng = np.random.default_rng(seed)
@@ -94,6 +96,7 @@ def make_store(
         TR,
         make_confounds(rng) if confounds is None else confounds,
         attributes or {},
+        moments=moments and Moments(moments.mean[voxels], moments.sd[voxels]),
     )
     return (RecordingKey("ds", name, subject="01", task="rest"), path), samples
 
@@ -128,7 +131,39 @@ def test_means_equal_numpy(tmp_path: Path) -> None:
             "coverage": 1.0,
             "n_voxels": int(inside.sum()),
             "reason": None,
+            "tsnr": None,
+            "signal_loss": None,
         }
+
+
+def test_tsnr_and_signal_loss_are_of_the_region_s_voxels_with_data(tmp_path: Path) -> None:
+    inside = region_mask(amygdala())
+    rng = np.random.default_rng(3)
+    mean = rng.uniform(100, 1000, N_GRID).astype(np.float32)
+    sd = rng.uniform(5, 20, N_GRID).astype(np.float32)
+    # A third of the region holds no data.
+    gone = np.flatnonzero(inside)[::3]
+    mean[gone], sd[gone] = 0, 0
+    store, _ = make_store(
+        tmp_path,
+        "sub-01_task-rest_bold",
+        0,
+        attributes={"signal_floor": 400.0},
+        moments=Moments(mean, sd),
+    )
+    table, _ = extract_region(amygdala(), [store], ExtractParameters())
+    there = inside & (sd > 0)
+    for row in table.to_pylist():
+        assert row["tsnr"] == pytest.approx(np.median(mean[there] / sd[there]), rel=1e-6)
+        assert row["signal_loss"] == pytest.approx((mean[there] < 400).mean())
+    # Where intensities mean nothing, or no voxel holds data, nothing is claimed.
+    for name, attributes, moments in (
+        ("sub-02_task-rest_bold", {"signal_floor": None}, Moments(mean, sd)),
+        ("sub-03_task-rest_bold", {"signal_floor": 400.0}, Moments(mean * 0, sd * 0)),
+    ):
+        store, _ = make_store(tmp_path, name, 0, attributes=attributes, moments=moments)
+        table, _ = extract_region(amygdala(), [store], ExtractParameters())
+        assert table["tsnr"].null_count == table["signal_loss"].null_count == len(table)
 
 
 def make_confounds_of(seed: int) -> pd.DataFrame:

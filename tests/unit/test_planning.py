@@ -49,7 +49,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "decisions": {},
     }
     pack = json.loads(plan.parameters("pack"))
-    assert (pack["pack"], pack["regions"]) == ({"store": True}, [])
+    assert (pack["pack"].keys(), pack["regions"]) == ({"store", "quality"}, [])
     with pytest.raises(ValueError, match="no parameters"):
         plan.parameters("report")
 

@@ -77,17 +77,24 @@ class Project:
             [self.anatomy, *(path for paths in own.values() for path in paths)],
             outcomes | {NAMES[2]: bad},
             {
-                "quality": dict.fromkeys(NAMES[:2], QUALITY),
+                "quality": {},
                 "files": {n: [str(p.relative_to(output)) for p in ps] for n, ps in own.items()},
             },
             {"fmri": {"backend": "native", "native": {"fd_threshold": 0.7}}},
         )
         stores = [self.layout.store(DATASET, name) for name in NAMES[:2]]
         packed = self.layout.receipt("packed", DATASET, UNIT)
-        self.receipt("pack", f"{DATASET}/{UNIT}", packed, stores, outcomes)
+        self.receipt(
+            "pack",
+            f"{DATASET}/{UNIT}",
+            packed,
+            stores,
+            outcomes,
+            {"quality": dict.fromkeys(NAMES[:2], QUALITY)},
+            {"pack": {"quality": {"fd_threshold": 0.7}}},
+        )
         self.rows = [row | {"status": "quarantined", "hint": "h"} for row in rows]
         self.rows[0] |= {"status": "used", "hint": None, "tr": 2.0, "n_volumes": 5} | QUALITY
-        self.rows[0].pop("brain_coverage")
         self.rows[1] |= {"stage": "extract", "reason": "no data"}
         self.rows[2] |= {"stage": "preprocess", "reason": "cut off"}
         self.regions: list[str] = []
@@ -221,7 +228,6 @@ def test_every_recording_has_what_is_known_of_it(project: Project, drawn: Counte
     assert report.run(project.layout)
     assert drawn == Counter([*NAMES[:2], "visual", "template"])
     first, second, third = (project.page(f"recordings/ds/{name}.html") for name in NAMES)
-    # Coverage of the brain is in no table: it comes from the receipt.
     assert "<dd>0.990</dd>" in first
     assert names_in(first) == {"carpet", "motion", "boldref", "t1w", "template"}
     # Left out after its image was processed: it has pictures and quality, and says where to look.

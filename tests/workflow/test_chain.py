@@ -18,6 +18,7 @@ import yaml
 import braindata
 from braindata.status.overview import overview
 from braindata.tables.releases import list_releases, read_release
+from braindata.tables.rules import QUALITY
 from braindata.tables.schemas import TABLES
 
 from .conftest import REGIONS, TINY, Project, Run
@@ -273,7 +274,12 @@ def test_a_rule_of_quality_recomputes_nothing_before_publish(project: Project) -
         tables = braindata.open_tables(project.results)
         return {name: tables[name].to_pandas() for name in ("recordings", "series", "trials")}
 
-    project.configure(publish={"exclude": [f"mean_fd > {threshold}"]})
+    # Every figure is there, and any can leave out.
+    figures = [name for name, kind in QUALITY.items() if kind == "number"]
+    assert set(figures) <= set(recordings.columns)
+    assert recordings[figures].notna().all(axis=None)
+    rules = [f"mean_fd > {threshold}", "boundary_cost > 1.9", "ofc_signal_loss > 1"]
+    project.configure(publish={"exclude": rules})
     held = run("publish.exclude has the rule")
     row = held["recordings"].set_index("recording").loc[worst["recording"]]
     assert (row["status"], row["stage"]) == ("excluded", "publish")

@@ -78,13 +78,14 @@ def extract_region(
                     store.attributes.get("desc", PREPROCESSED),
                 )
                 series = _recording_series(mean, weights, store, cleaning, parameters.min_coverage)
+                quality = region_quality(store, weights)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
         else:
             outcomes[key.recording] = done_outcome(cleaning)
             who = {**vars(key), "region": region.name, "definition_hash": region.definition_hash}
-            rows += [{**who, **one} for one in series]
+            rows += [{**who, **one, **quality} for one in series]
     return pa.Table.from_pylist(rows, schema=SERIES), outcomes
 
 
@@ -127,6 +128,33 @@ def _mean(region: Region, weights: Weights, store: Store) -> RegionMean:
             hint="look at the preprocessed image of this recording",
         )
     return mean
+
+
+def region_quality(store: Store, region: Weights) -> dict[str, float | None]:
+    """Return how good the signal of a region is in one recording.
+
+    Parameters
+    ----------
+    store : Store
+        The open store.
+    region : Weights
+        The region in its order.
+
+    Returns
+    -------
+    dict
+        ``tsnr``: median over voxels with data of mean over standard deviation. ``signal_loss``:
+        share of the region's weight, of what holds data, in voxels whose mean is below the
+        recording's floor. None where no voxel holds data, where intensities have no meaning (the
+        floor is missing), or where the store was written without its moments.
+    """
+    floor = store.attributes.get("signal_floor")
+    moments = store.read_moments(region.positions)
+    if floor is None or moments is None or not (there := moments.has_data).any():
+        return {"tsnr": None, "signal_loss": None}
+    mean, sd, weights = moments.mean[there], moments.sd[there], region.weights[there]
+    lost = math.fsum(weights[mean < floor]) / math.fsum(weights)
+    return {"tsnr": float(np.median(mean / sd)), "signal_loss": lost}
 
 
 def done_outcome(cleaning: RecordingCleaning) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,39 @@ from pandas.api.types import is_numeric_dtype
 from braindata.bids.confound_names import HINT as CONFOUNDS_HINT
 from braindata.bids.confound_names import current_confounds, current_metadata
 from braindata.errors import DamageError, DataError
-from braindata.pack.mask import store_mask
+from braindata.pack.mask import store_mask, template_brain
+from braindata.pack.moments import Moments, MomentSums
 from braindata.pack.order import VoxelOrder, voxel_order
 from braindata.pack.store import Grid, write_store
 from braindata.pack.sums import BLOCK, Extremes, place, stream_means
 from braindata.pack.volumes import HINT, Volumes, open_volumes
 from braindata.regions.resolve import ResolvedRegion
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was seen of a recording while its image was open.
+
+    Attributes
+    ----------
+    grid : Grid
+        The grid of the image.
+    voxels : ndarray of int64, shape (n_voxels,)
+        Flat C-order index into the grid of each stored voxel.
+    moments : Moments
+        Of these voxels.
+    signal_floor : float or None
+        Mean over time below which a voxel has lost its signal, in image units; None where the
+        brain's median is not above 0, so that intensities say nothing.
+    confounds : pandas.DataFrame, shape (n_volumes, n_confounds)
+        Under today's names.
+    """
+
+    grid: Grid
+    voxels: NDArray[np.int64]
+    moments: Moments
+    signal_floor: float | None
+    confounds: pd.DataFrame
 
 
 def pack_recording(
@@ -32,7 +60,8 @@ def pack_recording(
     tr: float,
     attributes: dict[str, Any],
     regions: Callable[[Grid], Mapping[str, ResolvedRegion]] | None = None,
-) -> None:
+    signal_floor: float = 0.5,
+) -> Packed:
     """Write the sample store of one preprocessed recording.
 
     Parameters
@@ -51,27 +80,50 @@ def pack_recording(
     regions : callable, optional
         Gives the regions on a grid, by key. With it, the store holds their means only and no
         voxels: the image is passed over once, and little is written.
+    signal_floor : float
+        Share of the brain's median below which a voxel has lost its signal.
+
+    Returns
+    -------
+    Packed
+        For the figures of quality.
 
     Raises
     ------
     DamageError
         When an image or table cannot be read, or they differ in length.
     DataError
-        When two columns of the confounds mean the same, or one is not numeric.
+        When two columns of the confounds mean the same, or one is not numeric; when no voxel holds
+        data.
     """
     volumes = open_volumes(bold)
     table, metadata = _read_confounds(confounds, volumes.n_volumes)
     grid = Grid(volumes.shape, volumes.affine, space)
     order = voxel_order(store_mask(grid.shape, grid.affine))
+    sums = MomentSums(len(order.voxels), volumes.dtype, steady_volumes(table))
     samples, means = None, None
     if regions is None:
         # The source's own numbers are kept, integers unchanged: lossless and small.
-        samples, has_data = read_samples(volumes, order)
+        samples, has_data = read_samples(volumes, order, sums.add)
     else:
         placed = {key: place(one.voxels, one.weights, order) for key, one in regions(grid).items()}
-        found = stream_means(volumes, order, list(placed.values()))
+        found = stream_means(
+            volumes,
+            order,
+            list(placed.values()),
+            lambda volume: sums.add(volume[order.fortran]),
+        )
         means = dict(zip(placed, found, strict=True))
         has_data = np.zeros(len(order.voxels), bool)
+    moments = sums.moments(volumes.slope, volumes.intercept)
+    if not moments.has_data.any():
+        raise DataError(
+            "no voxel of the preprocessed image holds data: each is constant, NaN or infinite at "
+            "some time",
+            file=bold,
+            hint="look at the image: a single volume of NaN is enough",
+        )
+    floor = _floor(moments, order, grid, signal_floor)
     write_store(
         target,
         samples,
@@ -80,14 +132,31 @@ def pack_recording(
         has_data,
         tr,
         table,
-        {**attributes, "confounds_metadata": metadata},
+        {**attributes, "confounds_metadata": metadata, "signal_floor": floor},
         slope=volumes.slope,
         intercept=volumes.intercept,
         means=means,
+        moments=moments,
     )
+    return Packed(grid, order.voxels, moments, floor, table)
 
 
-def read_samples(volumes: Volumes, order: VoxelOrder) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def steady_volumes(confounds: pd.DataFrame) -> list[bool]:
+    """Return whether each volume is in a steady state, as columns of fMRIPrep say; or all."""
+    names = [name for name in confounds.columns if name.startswith("non_steady_state")]
+    steady = (confounds[names] == 0).all(axis=1)
+    return [True] * len(confounds) if not steady.any() else [bool(one) for one in steady]
+
+
+def _floor(moments: Moments, order: VoxelOrder, grid: Grid, share: float) -> float | None:
+    brain = template_brain(grid.shape, grid.affine).ravel()[order.voxels] & moments.has_data
+    median = float(np.median(moments.mean[brain])) if brain.any() else 0.0
+    return share * median if median > 0 else None
+
+
+def read_samples(
+    volumes: Volumes, order: VoxelOrder, watch: Callable[[NDArray[Any]], None] | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read the stored voxels of an image.
 
     Parameters
@@ -96,6 +165,8 @@ def read_samples(volumes: Volumes, order: VoxelOrder) -> tuple[NDArray[Any], NDA
         The image.
     order : VoxelOrder
         Which voxels of its grid, in which order.
+    watch : callable, optional
+        Is shown these voxels of each volume.
 
     Returns
     -------
@@ -119,6 +190,8 @@ def read_samples(volumes: Volumes, order: VoxelOrder) -> tuple[NDArray[Any], NDA
         row = block[number - start]
         np.take(volume, order.fortran, out=row, mode="clip")
         extremes.add(row)
+        if watch is not None:
+            watch(row)
         if number - start == BLOCK - 1 or number == volumes.n_volumes - 1:
             samples[:, start : number + 1] = block[: number + 1 - start].T
             start = number + 1

@@ -25,12 +25,15 @@ from numpy.typing import NDArray
 from braindata.errors import BraindataError, DamageError, UsageError, first_line
 from braindata.files import atomic_path
 from braindata.pack.mask import MASK_VERSION
+from braindata.pack.moments import Moments
 from braindata.pack.order import VoxelOrder, packed_order, voxel_order
 from braindata.pack.sums import RegionMean
 
 FORMAT = "braindata-store"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CHUNK_VOXELS = 256
+# Of the moments, which hold one number a voxel: small chunks cost more to open than to read.
+MOMENT_CHUNK = 4096
 HINT = "delete it and run again: it is made anew"
 REMOTE_HINT = (
     "check the address and the network, and that the server answers requests for ranges; if the "
@@ -129,6 +132,35 @@ class Store:
         except _ERRORS as error:
             raise self._damage(error) from error
 
+    def read_moments(self, positions: NDArray[np.int64] | None = None) -> Moments | None:
+        """Read mean and standard deviation over time of some voxels.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (n,), optional
+            Positions in `voxels`, in any order; without them, of all.
+
+        Returns
+        -------
+        Moments or None
+            In the order of `positions`; None for a store that was written without.
+
+        Raises
+        ------
+        DamageError
+            When a checksum is wrong.
+        """
+        try:
+            if "moments" not in self._file:
+                return None
+            group = self._file["moments"]
+            if positions is None:
+                return Moments(group["mean"][:], group["sd"][:])
+            mean, sd = (_in_chunks(group[name], positions) for name in ("mean", "sd"))
+        except (*_ERRORS, IndexError) as error:
+            raise self._damage(error) from error
+        return Moments(mean, sd)
+
     def read_voxels(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read the samples of some voxels.
 
@@ -186,6 +218,16 @@ class Store:
         return _unreadable(f"the sample store is damaged{why}", self.path, self._remote)
 
 
+def _in_chunks(values: Any, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    result = np.empty(len(positions), np.float32)
+    chunks = positions // MOMENT_CHUNK
+    for chunk in np.unique(chunks):
+        wanted = chunks == chunk
+        start = int(chunk) * MOMENT_CHUNK
+        result[wanted] = values[start : start + MOMENT_CHUNK][positions[wanted] - start]
+    return result
+
+
 def _unreadable(problem: str, path: Path, remote: bool) -> DamageError:
     # One that lies elsewhere may be whole, and is not made anew by running again.
     return DamageError(problem, file=path, hint=REMOTE_HINT if remote else HINT)
@@ -204,6 +246,7 @@ def write_store(
     slope: float = 1.0,
     intercept: float = 0.0,
     means: Mapping[str, RegionMean] | None = None,
+    moments: Moments | None = None,
 ) -> None:
     """Write a sample store atomically.
 
@@ -222,6 +265,8 @@ def write_store(
         From stored numbers to image units.
     means : mapping of str to RegionMean, optional
         Means of regions, by their keys.
+    moments : Moments, optional
+        Mean and standard deviation over time, in the order of `voxels`.
     """
     if len(has_data) != len(voxels) or (
         samples is not None and samples.shape != (len(voxels), len(confounds))
@@ -235,6 +280,7 @@ def write_store(
         rows[order.positions(voxels)] = np.arange(len(voxels))
         samples = None if samples is None else samples[rows]
         has_data = has_data[rows]
+        moments = None if moments is None else Moments(moments.mean[rows], moments.sd[rows])
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -259,6 +305,10 @@ def write_store(
         for key, mean in sorted((means or {}).items()):
             _write(file, f"means/{key}", mean.values)
             file[f"means/{key}"].attrs.update(coverage=mean.coverage, n_voxels=mean.n_voxels)
+        if moments is not None:
+            for name in ("mean", "sd"):
+                numbers: NDArray[Any] = getattr(moments, name)
+                _write(file, f"moments/{name}", numbers, (min(MOMENT_CHUNK, len(numbers)),))
         if samples is not None:
             n_voxels, n_volumes = samples.shape
             _write(file, "samples", samples, (min(CHUNK_VOXELS, n_voxels), n_volumes))

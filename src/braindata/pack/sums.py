@@ -9,7 +9,7 @@ data count as 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,10 @@ def store_mean(store: Store, region: Weights) -> RegionMean:
 
 
 def stream_means(
-    volumes: Volumes, order: VoxelOrder, regions: Sequence[Weights]
+    volumes: Volumes,
+    order: VoxelOrder,
+    regions: Sequence[Weights],
+    watch: Callable[[NDArray[Any]], None] | None = None,
 ) -> list[RegionMean]:
     """Average many regions in one pass over an image.
 
@@ -126,6 +129,8 @@ def stream_means(
         The order of the stored voxels on its grid.
     regions : sequence of Weights
         The regions in that order.
+    watch : callable, optional
+        Is shown each volume, as `Volumes` yields it.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def stream_means(
     columns = [np.searchsorted(used, region.positions) for region in regions]
     weights = [region.weights for region in regions]
     places = order.fortran[used]
-    sums, extremes = _stream_sums(volumes, places, _matrix(weights, columns, len(used)))
+    sums, extremes = _stream_sums(volumes, places, _matrix(weights, columns, len(used)), watch)
     has_data = extremes.has_data()
     # A constant that is not 0 has been added in by then: once more without it. Rare.
     spoilt = ~has_data & ~((extremes.low == 0) & (extremes.high == 0))
@@ -187,7 +192,10 @@ class Extremes:
 
 
 def _stream_sums(
-    volumes: Volumes, places: NDArray[np.int64], matrix: csr_array
+    volumes: Volumes,
+    places: NDArray[np.int64],
+    matrix: csr_array,
+    watch: Callable[[NDArray[Any]], None] | None = None,
 ) -> tuple[NDArray[np.float64], Extremes]:
     """Return the weighted sums, shape (n_regions, n_volumes), and the extremes of each voxel."""
     sums = np.zeros((matrix.shape[0], volumes.n_volumes))
@@ -195,6 +203,8 @@ def _stream_sums(
     block = np.zeros((len(places), BLOCK))
     start = 0
     for number, volume in enumerate(volumes):
+        if watch is not None:
+            watch(volume)
         values = volume[places]
         extremes.add(values)
         block[:, number - start] = values

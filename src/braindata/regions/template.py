@@ -101,6 +101,11 @@ def brain_mask(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDAr
     return _on_grid(inside, template_affine, np.asarray(affine, np.float64), shape, 0) > 0
 
 
+def white_matter() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the white-matter probability of the MNI152 template at 1 mm, and its affine."""
+    return _load("wm")
+
+
 @lru_cache(maxsize=4)
 def _grey_matter(affine: bytes, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     data, template_affine = _load("gm")

@@ -5,9 +5,9 @@ STEP_VERSION = {
     "pull": 1,
     "curate": 4,
     "preprocess": 2,
-    "pack": 3,
-    "extract": 3,
+    "pack": 4,
+    "extract": 4,
     "derive": 2,
-    "publish": 2,
-    "report": 4,
+    "publish": 3,
+    "report": 5,
 }

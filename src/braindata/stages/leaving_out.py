@@ -11,14 +11,15 @@ import pyarrow.compute as pc
 
 from braindata.receipts import Outcome
 from braindata.tables.exclusions import Decisions
-from braindata.tables.rules import first_match
+from braindata.tables.rules import first_match, without_figure
 from braindata.tables.shards import read_shard, write_shard
 
 
 def leave_out(row: dict[str, Any], rules: tuple[str, ...], decisions: Decisions) -> Outcome | None:
     """Return why a recording is left out of the tables; None when it is in them.
 
-    That somebody brought it back is entered among its `warnings`.
+    That somebody brought it back is entered among its `warnings`, and so is a rule about a figure
+    of quality that is not known of it.
 
     Parameters
     ----------
@@ -31,10 +32,16 @@ def leave_out(row: dict[str, Any], rules: tuple[str, ...], decisions: Decisions)
     """
     outcome = _outcome(row, rules, decisions)
     back = decisions.including(row)
-    if outcome is None or back is None:
+    if outcome is not None and back is None:
         return outcome
-    said = f"{outcome.reason}; brought back: {back.signed()}"
-    row["warnings"] = [*(row["warnings"] or ()), said]
+    said = [
+        f"publish.exclude has the rule {rule}, but {rule.column} is not known: it is not left out"
+        for rule in without_figure(rules, row)
+    ]
+    if outcome is not None and back is not None:
+        said.append(f"{outcome.reason}; brought back: {back.signed()}")
+    if said:
+        row["warnings"] = [*(row["warnings"] or ()), *said]
     return None
 
 

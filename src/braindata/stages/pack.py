@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +20,7 @@ from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.spaces import Spaces
 from braindata.regions.template import grey_matter
 from braindata.stages.job import Result, read_inventory, run_job, used
+from braindata.stages.quality import recording_quality
 
 BOLD = "_desc-preproc_bold.nii.gz"
 CONFOUNDS = "_desc-confounds_timeseries.tsv"
@@ -55,12 +57,13 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
 
     def work() -> Result:
         result = Result([])
+        quality: dict[str, dict[str, Any]] = {}
         for name in preprocessed.with_state("done"):
             files = [layout.output / path for path in preprocessed.notes["files"][name]]
             bold, confounds = _one(files, BOLD), _one(files, CONFOUNDS)
             target = layout.store(dataset, name)
             try:
-                pack_recording(
+                packed = pack_recording(
                     bold,
                     confounds,
                     target,
@@ -73,12 +76,16 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
                         "source": preprocessed.outputs[bold.relative_to(layout.output).as_posix()],
                     },
                     regions=regions,
+                    signal_floor=parameters.pack.quality.signal_floor,
                 )
+                known = preprocessed.notes["quality"].get(name, {})
+                quality[name] = recording_quality(packed, files, known, parameters.pack.quality)
             except DataError as error:
                 result.recordings[name] = Outcome.quarantine(error)
                 continue
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
+        result.notes = {"quality": quality}
         return result
 
     return run_job(

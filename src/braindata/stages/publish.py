@@ -24,13 +24,16 @@ from braindata.stages.job import (
     used,
 )
 from braindata.stages.leaving_out import leave_out, without
-from braindata.stages.recordings import PUBLISH, find_fault
+from braindata.stages.recordings import PUBLISH, find_fault, of_recording
 from braindata.tables.exclusions import Decisions
 from braindata.tables.parameters import PublishParameters
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
 from braindata.tables.shards import write_shard
+
+# What a backend may say of a recording; unknown where it does not.
+_HOW = ("distortion_corrected", "normalisation")
 
 
 class Parameters(BaseModel):
@@ -211,9 +214,9 @@ def recording_rows(
             }
         if row["status"] == "used":
             name, notes = row["recording"], preprocessed.notes
-            row |= notes["quality"].get(name, {})
-            for column in ("space", "backend", "distortion_corrected"):
-                row[column] = notes[column].get(name)
+            row |= notes["quality"].get(name, {}) | packed.notes["quality"].get(name, {})
+            for column in ("space", "backend", *_HOW):
+                row[column] = of_recording(notes, column, name)
     return rows
 
 

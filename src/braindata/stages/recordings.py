@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from braindata.receipts import Outcome, Receipt
 
@@ -70,6 +71,12 @@ def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault
                 outcome = first.recordings[recording]
                 return Fault(stage, first.job, outcome, len(faulty), len(receipts))
     return None
+
+
+def of_recording(notes: Mapping[str, Any], key: str, recording: str) -> Any:
+    """Return what a receipt's notes say of a recording: of each by its name, or of all at once."""
+    said = notes.get(key)
+    return said.get(recording) if isinstance(said, Mapping) else said
 
 
 def _is_left_out(outcome: Outcome) -> bool:

@@ -31,8 +31,6 @@ from braindata.tables.reading import Tables, open_tables
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
 STRATEGY = "simple"
 TEMPLATE = "template.webp"
-# That of fMRIPrep, in mm.
-FD_THRESHOLD = 0.5
 _CONFOUNDS = "_desc-confounds_timeseries.tsv"
 _BOLDREF = "_boldref.nii.gz"
 _T1W = "_desc-preproc_T1w.nii.gz"
@@ -145,10 +143,11 @@ def _with_facts(
     faults: Mapping[tuple[str, str, str], tuple[str, str | None]],
 ) -> dict[str, Any]:
     """Add what the table does not hold: quality of those left out later, log, file at fault."""
-    facts: dict[str, Any] = {"brain_coverage": None, "log": None, "file": None}
+    facts: dict[str, Any] = {"log": None, "file": None}
     unit = units.get((row["dataset"], row["unit"]))
     if unit is not None:
         quality = unit.preprocessed.notes["quality"].get(row["recording"], {})
+        quality |= unit.packed.notes["quality"].get(row["recording"], {})
         facts |= {name: value for name, value in quality.items() if row.get(name) is None}
     if row["reason"] is not None and row["stage"] is not None:
         of_curation = (row["dataset"], None)
@@ -183,7 +182,7 @@ def _recording_set(
         ),
     }
     paths = {name: layout.output / path if path else None for name, path in named.items()}
-    threshold = _fd_threshold(unit.preprocessed)
+    threshold: float = unit.packed.parameters["pack"]["quality"]["fd_threshold"]
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
     key = {
         "pictures": "recording",
@@ -203,12 +202,6 @@ def _recording_set(
         return made, None
 
     return shelf.get(key, draw, missing)
-
-
-def _fd_threshold(preprocessed: Receipt) -> float:
-    """Return above which displacement in mm motion outliers begin; fMRIPrep's where not set."""
-    native: dict[str, float] = preprocessed.parameters["fmri"].get("native", {})
-    return native.get("fd_threshold", FD_THRESHOLD)
 
 
 def _responses(

@@ -47,13 +47,36 @@ QUALITY: dict[str, Kind] = {
     "space": "text",
     "backend": "text",
     "distortion_corrected": "flag",
+    "normalisation": "text",
     "fd_mean": "number",
     "fd_max": "number",
+    "dvars_mean": "number",
+    "dvars_max": "number",
+    "std_dvars_mean": "number",
+    "std_dvars_max": "number",
+    "n_outliers": "number",
+    "outlier_share": "number",
+    "n_non_steady": "number",
     "tsnr_median": "number",
     "registration_dice": "number",
+    "boundary_cost": "number",
+    "brain_coverage": "number",
+    "ofc_signal_loss": "number",
+    "vmpfc_signal_loss": "number",
 }
 # Names that other tools have for a column.
-ALIASES = {"mean_fd": "fd_mean", "max_fd": "fd_max", "median_tsnr": "tsnr_median"}
+ALIASES = {
+    "mean_fd": "fd_mean",
+    "max_fd": "fd_max",
+    "mean_dvars": "dvars_mean",
+    "max_dvars": "dvars_max",
+    "mean_std_dvars": "std_dvars_mean",
+    "max_std_dvars": "std_dvars_max",
+    "median_tsnr": "tsnr_median",
+    "tsnr": "tsnr_median",
+    "dice": "registration_dice",
+    "outliers": "n_outliers",
+}
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -157,6 +180,21 @@ def first_match(rules: tuple[str, ...], row: Mapping[str, Any]) -> Rule | None:
     """Return the first rule that is true of a recording."""
     parsed = (parse_rule(rule, METADATA | QUALITY) for rule in rules)
     return next((rule for rule in parsed if rule.matches(row)), None)
+
+
+def without_figure(rules: tuple[str, ...], row: Mapping[str, Any]) -> list[Rule]:
+    """Return the rules about a figure of quality that is not known of a recording.
+
+    Such a rule leaves nothing out, which nobody should have to guess.
+    """
+    parsed = (parse_rule(rule, METADATA | QUALITY) for rule in rules)
+    return [
+        rule
+        for rule in parsed
+        if QUALITY.get(rule.column) == "number"
+        and rule.value is not None
+        and row[rule.column] is None
+    ]
 
 
 def _parse_value(text: str, kind: Kind, column: str) -> Value:

@@ -95,7 +95,13 @@ RECORDINGS = pa.schema(
         _text("space", "Template space of the preprocessed recording, as BIDS names it."),
         _text("backend", "What preprocessed it: `native`, `fmriprep` or `derivatives`."),
         _column(
-            "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
+            "distortion_corrected",
+            pa.bool_(),
+            "Whether susceptibility distortion was corrected; null where that is unknown.",
+        ),
+        _text(
+            "normalisation",
+            "How it was brought to `space`, as the backend says it; null where that is unknown.",
         ),
         _text("licence", "Licence of the data set as its description states it."),
         _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
@@ -117,12 +123,49 @@ RECORDINGS = pa.schema(
         ),
         _number("fd_mean", "Mean framewise displacement (Power et al. 2012).", "mm"),
         _number("fd_max", "Largest framewise displacement.", "mm"),
-        _number("tsnr_median", "Median over the brain of the temporal signal-to-noise ratio.", "1"),
         _number(
-            "registration_dice",
-            "Overlap of the EPI brain mask in template space with the template's mask (Dice).",
+            "dvars_mean",
+            "Mean DVARS over volumes in a steady state that follow one, as the confounds have it.",
             "1",
         ),
+        _number("dvars_max", "Largest DVARS of these volumes.", "1"),
+        _number("std_dvars_mean", "Mean standardised DVARS of these volumes.", "1"),
+        _number("std_dvars_max", "Largest standardised DVARS of these volumes.", "1"),
+        _count(
+            "n_outliers",
+            "Those of these volumes whose framewise displacement or standardised DVARS is above "
+            "the thresholds of `pack.quality`.",
+        ),
+        _number("outlier_share", "Their share of these volumes.", "1"),
+        _count("n_non_steady", "First volumes before the steady state."),
+        _number(
+            "tsnr_median",
+            "Median over the brain of the temporal signal-to-noise ratio: mean over standard "
+            "deviation of a voxel's volumes in a steady state, in template space.",
+            "1",
+        ),
+        _number(
+            "registration_dice",
+            "Overlap of the recording's brain mask in template space with the template's (Dice); "
+            "natively of the mask found in the EPI, where the run covers it.",
+            "1",
+        ),
+        _number(
+            "boundary_cost",
+            "How the mean volume contrasts across the template's border of white matter (cost of "
+            "Greve & Fischl 2009): 0 is perfect, 1 is what chance gives.",
+            "1",
+        ),
+        _number("brain_coverage", "Share of the template's brain that holds data.", "1"),
+        _number(
+            "ofc_signal_loss",
+            "Share of orbitofrontal voxels with data whose mean is below `pack.quality."
+            "signal_floor` of the brain's median; in the default set's spheres, whatever regions "
+            "are in use.",
+            "1",
+        ),
+        _number("vmpfc_signal_loss", "The same of ventromedial prefrontal cortex.", "1"),
+        _text("quality_note", "Why a quality figure is null, or what it was made from instead."),
     ]
 )
 
@@ -181,6 +224,18 @@ SERIES = pa.schema(
         ),
         _number("coverage", "Share of the region's voxels that hold data in this recording.", "1"),
         _count("n_voxels", "Voxels that were averaged."),
+        _number(
+            "tsnr",
+            "Median over the region's voxels with data of the temporal signal-to-noise ratio of "
+            "the preprocessed image, before cleaning; see `tsnr_median` of `recordings`.",
+            "1",
+        ),
+        _number(
+            "signal_loss",
+            "Share of the region, of what holds data, whose mean over time is below "
+            "`pack.quality.signal_floor` of the brain's median: lost to susceptibility, mostly.",
+            "1",
+        ),
         _text(
             "reason",
             "Why there are no values: `min_coverage: …`, `min_time: …` (too little is left by "
