@@ -1,15 +1,23 @@
-"""Curation of real data sets: nothing crashes, every image is accounted for, names are pybids'."""
+"""Curation of real data sets: nothing crashes, every image is accounted for.
+
+Entities are compared with pybids' and with the official validator's. The validator lists no parse
+of its own, but evaluates the checks of any schema that it is given: so it is given the BIDS schema
+with other checks, one for each entity and value that we read, each of which reports the files whose
+entity has, as the validator reads their names, that value; and one that reports all files it knows.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from braindata.bids.entities import entities, entity_columns
+from braindata.bids.entities import ENTITY_COLUMNS, entities, entity_columns
 from braindata.curate.inventory import Inventory, Source, build_inventory, index_images
 from braindata.curate.parameters import CurateParameters
 from braindata.curate.validator import Verdict
@@ -103,3 +111,75 @@ def test_entities_are_those_of_pybids(example: Path) -> None:
             assert label == (None if expected is None else str(expected)), (path, column)
         assert entities(path)["suffix"] == other["suffix"]
         assert Path(path).parent.name == other["datatype"]
+
+
+KNOWN = ("", "")
+
+
+def asked(root: Path, pairs: set[tuple[str, str]], folder: Path) -> dict[str, set[tuple[str, str]]]:
+    """Return which of some pairs of entity and value the validator reads in each path it knows."""
+    from bidsschematools.schema import load_schema
+
+    schema = json.loads(load_schema().to_json())
+    for rules in ("sidecars", "tabular_data", "json"):
+        schema["rules"][rules] = {}
+    questions = {KNOWN: "true"}
+    questions |= {(key, ""): f"entities.{key} != null" for key in ENTITY_COLUMNS}
+    questions |= {(key, value): f"entities.{key} == {value!r}" for key, value in pairs}
+    for name in ("suffix", "extension", "datatype"):
+        known = {value for key, value in pairs if key == name}
+        questions |= {(name, value): f"{name} == {value!r}" for value in known}
+    by_code = {f"QUESTION_{number}": pair for number, pair in enumerate(questions)}
+    schema["rules"]["checks"] = {
+        "questions": {
+            code: {
+                "issue": {"code": code, "message": "yes", "level": "error"},
+                "selectors": [questions[pair]],
+                "checks": ["false"],
+            }
+            for code, pair in by_code.items()
+        }
+    }
+    file = folder / "schema.json"
+    file.write_text(json.dumps(schema))
+    command = [Path(sys.executable).with_name("bids-validator-deno"), "--format", "json"]
+    command += ["--ignoreNiftiHeaders", "--max-rows", "0", "--schema", file.as_uri(), str(root)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    found: dict[str, set[tuple[str, str]]] = {}
+    for issue in json.loads(run.stdout)["issues"]["issues"]:
+        if issue["code"] in by_code:
+            found.setdefault(issue["location"].lstrip("/"), set()).add(by_code[issue["code"]])
+    return found
+
+
+def read_by_us(path: str) -> set[tuple[str, str]]:
+    columns, parsed = entity_columns(path), entities(path)
+    own = {(key, value) for key, c in ENTITY_COLUMNS.items() if (value := columns[c]) is not None}
+    own |= {("suffix", parsed["suffix"]), ("extension", parsed["ext"])}
+    return own | {("datatype", Path(path).parent.name)}
+
+
+def compare_with_the_validator(root: Path, folder: Path) -> int:
+    """Compare the entities of all images that both know; return how many."""
+    ours = {path: read_by_us(path) for path in index_images(root)}
+    if not ours:
+        pytest.skip("has no image")
+    theirs = asked(root, set().union(*ours.values()), folder)
+    both = sorted(ours.keys() & theirs.keys())
+    for path in both:
+        # An entity that is there and has none of our values would be one that we read otherwise.
+        there = {(key, "") for key, _ in ours[path] if key in ENTITY_COLUMNS}
+        assert theirs[path] == {KNOWN} | there | ours[path], path
+    return len(both)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_entities_are_those_of_the_validator(example: Path, name: str, tmp_path: Path) -> None:
+    assert compare_with_the_validator(example, tmp_path) > 0
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_entities_of_repositories_are_those_of_the_validator(
+    clone: Path, name: str, tmp_path: Path
+) -> None:
+    assert compare_with_the_validator(clone, tmp_path) == len(index_images(clone))

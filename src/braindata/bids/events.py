@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from braindata.bids.inheritance import Tree
 from braindata.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pandas is imported by what needs it: the inventory of most data sets does not.
 
 # BIDS writes a missing value as n/a; the others are what data sets have instead.
 MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
@@ -25,6 +30,8 @@ MAX_TABLE = 100 * 1024**2
 TEXT = ("stim_file",)
 # A number whose text says nothing beyond its value: 7, -1.5, 1e-3, but not 007, which is a label.
 _PLAIN_NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_MISSING = frozenset(MISSING)
+_CELL = re.compile(f"{_PLAIN_NUMBER.pattern}|{'|'.join(map(re.escape, MISSING))}")
 
 
 def find_events(root: Path | Tree, recording: str) -> str | None:
@@ -64,6 +71,8 @@ def read_events(path: Path) -> pd.DataFrame:
     DataError
         When the file cannot be read, is empty, lacks `onset` or `duration`, or has text in them.
     """
+    import pandas as pd
+
     try:
         require_table_size(path)
         # utf-8-sig: real data sets have byte-order marks.
@@ -115,6 +124,8 @@ def read_events(path: Path) -> pd.DataFrame:
 
 def _parse_quoted(text: str) -> pd.DataFrame | None:
     """Parse a table with quotation marks; None where one is still open at its end."""
+    import pandas as pd
+
     try:
         return _parse(text, csv.QUOTE_MINIMAL)
     except pd.errors.ParserError:
@@ -146,6 +157,8 @@ class EventTimes:
     @classmethod
     def of(cls, events: pd.DataFrame) -> EventTimes:
         """Return those of a table as `read_events` returns it."""
+        import pandas as pd
+
         times = events["response_time"] if "response_time" in events.columns else None
         if times is not None and not pd.api.types.is_numeric_dtype(times):
             times = None
@@ -197,9 +210,9 @@ def _plain_times(text: str) -> EventTimes | None:
 
 
 def _plain_numbers(texts: list[str]) -> NDArray[np.float64] | None:
-    if not all(text in MISSING or _PLAIN_NUMBER.fullmatch(text) for text in texts):
+    if not all(map(_CELL.fullmatch, texts)):
         return None
-    numbers = np.array([np.nan if text in MISSING else float(text) for text in texts])
+    numbers = np.array([math.nan if text in _MISSING else float(text) for text in texts])
     return None if np.isinf(numbers).any() else numbers
 
 
@@ -223,6 +236,8 @@ def require_table_size(path: Path) -> None:
 
 
 def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:
+    import pandas as pd
+
     with warnings.catch_warnings():
         # pandas warns when it drops fields of a row that is longer than the header.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -238,6 +253,8 @@ def _parse(text: str, quoting: Literal[0, 3]) -> pd.DataFrame:
 
 
 def _seconds(column: pd.Series, name: str, path: Path) -> pd.Series:
+    import pandas as pd
+
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = (numbers.isna() | numbers.isin([np.inf, -np.inf])) & column.notna()
     if wrong.any():
@@ -254,6 +271,8 @@ def _typed(column: pd.Series) -> pd.Series:
     given = [str(value).strip() for value in column.dropna()]
     if not given or not all(_is_plain_number(value) for value in given):
         return column.astype(object).where(column.notna(), None)
+    import pandas as pd
+
     numbers = pd.to_numeric(column)
     return numbers
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-
+from braindata.curate.plain_nifti import PlainHeader, read_plain_header
 from braindata.errors import DataError
 
 # Relative difference above which two repetition times contradict each other.
 TR_TOLERANCE = 0.01
 # Repetition times outside are no BOLD sequence in seconds (ms, or a placeholder).
 TR_RANGE = (0.05, 30.0)
+# Codes of units in a NIfTI header, and how many millimetres or seconds each is.
+_MILLIMETRES = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}
+_SECONDS = {0: 1.0, 8: 1.0, 16: 1e-3, 24: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,40 @@ def read_bold_header(path: Path) -> BoldHeader:
     DataError
         When it is no 4D image with a usable affine.
     """
+    plain = read_plain_header(path)
+    found = _bold_header(plain) if plain is not None else None
+    return _read_any_header(path) if found is None else found
+
+
+def _bold_header(plain: PlainHeader) -> BoldHeader | None:
+    """Return what a plain header says; None when it is no run's, or has other units."""
+    length, time = _MILLIMETRES.get(plain.units % 8), _SECONDS.get(plain.units - plain.units % 8)
+    if plain.shape[3] < 2 or length is None or time is None:
+        return None
+    return _header_of(plain.shape, plain.zooms, length, time)
+
+
+def _header_of(
+    shape: tuple[int, ...], zooms: tuple[float, ...], millimetres: float, seconds: float
+) -> BoldHeader:
+    return BoldHeader(
+        int(shape[3]),
+        float(zooms[3]) * seconds if zooms[3] > 0 else None,
+        tuple(int(number) for number in shape[:3]),
+        tuple(round(float(edge) * millimetres, 4) for edge in zooms[:3]),
+    )
+
+
+def _read_any_header(path: Path) -> BoldHeader:
+    """Read the header of an image of any format and in any state (see `read_bold_header`)."""
+    # Most data sets need neither of them, and both take long to import.
+    import zlib
+
+    import nibabel as nib
+    import numpy as np
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         image = nib.load(path)
         header, shape, affine = image.header, image.shape, image.affine
@@ -76,15 +108,9 @@ def read_bold_header(path: Path) -> BoldHeader:
             file=path,
             hint="convert the image again from DICOM",
         )
-    zoom = float(header.get_zooms()[3])
-    scale = {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
+    seconds = {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
     millimetres = {"meter": 1e3, "micron": 1e-3}.get(length, 1.0)
-    return BoldHeader(
-        int(shape[3]),
-        zoom * scale if zoom > 0 else None,
-        tuple(int(number) for number in shape[:3]),
-        tuple(round(float(edge) * millimetres, 4) for edge in header.get_zooms()[:3]),
-    )
+    return _header_of(shape, header.get_zooms(), millimetres, seconds)
 
 
 def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,19 @@ def require_contents(path: Path) -> None:
     DataError
         When it is a folder, a link that leads nowhere, or closed to us.
     """
-    if path.is_dir():
+    try:
+        # One question to the system: this is done for each file of each data set.
+        mode = path.stat().st_mode
+    except PermissionError:
+        # Of a file in a closed folder, to be told of below.
+        mode = stat.S_IFREG
+    except OSError:
+        mode = 0
+    if stat.S_ISDIR(mode):
         raise DataError(
             "this is a folder, where a file is due", file=path, hint="put the image in its place"
         )
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise DataError(
             "the contents of this file are not there",
             file=path,
