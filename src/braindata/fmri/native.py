@@ -7,14 +7,11 @@ distortion are not corrected.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from nilearn.masking import compute_epi_mask
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -24,14 +21,13 @@ from braindata.fmri.anatomy import Anatomy, analyse_anatomy
 from braindata.fmri.confounds import (
     OutlierRule,
     confounds_table,
-    count_non_steady,
     describe,
     dvars,
     framewise_displacement,
 )
 from braindata.fmri.coregistration import Boundary, register_to_t1w, white_matter_boundary
 from braindata.fmri.images import FloatArray, Image, Series, load_volume, open_series, write_volume
-from braindata.fmri.motion import Motion, estimate_motion, make_reference, typical_volume
+from braindata.fmri.motion import Motion, estimate_motion, make_reference
 from braindata.fmri.outputs import (
     Names,
     describe_dataset,
@@ -41,6 +37,7 @@ from braindata.fmri.outputs import (
     write_json,
 )
 from braindata.fmri.parameters import NativeParameters
+from braindata.fmri.reference import epi_brain, survey
 from braindata.fmri.resampling import (
     Target,
     find_target,
@@ -69,7 +66,6 @@ __all__ = [
 MINIMUM_DICE = 0.7
 # A voxel darker than this share of the brain's median has lost its signal.
 _DROPOUT = 0.3
-_THUMBNAIL_STEP = 2
 
 
 @dataclass(frozen=True)
@@ -218,15 +214,15 @@ def _preprocess_run(run: BoldRun, unit: _Unit) -> RunResult:
     if not run.tr > 0:
         raise DataError(f"a repetition time of {run.tr} s", hint="correct it in the sidecar")
     series = open_series(run.bold)
-    typical, non_steady = _survey(series)
+    typical, non_steady = survey(series)
     reference = make_reference(series, typical, non_steady, parameters.motion_fwhm)
-    epi_brain = _epi_brain(reference)
+    brain_of_epi = epi_brain(reference)
     motion = estimate_motion(series, reference, parameters.motion_fwhm)
     t1w_to_reference = register_to_t1w(
-        reference, epi_brain, unit.anatomy, unit.boundary, parameters.seed, unit.scratch
+        reference, brain_of_epi, unit.anatomy, unit.boundary, parameters.seed, unit.scratch
     )
     target = find_target(template, unit.anatomy.normalisation, t1w_to_reference, motion, reference)
-    quality = _registration_quality(target, epi_brain, reference)
+    quality = _registration_quality(target, brain_of_epi, reference)
     boldref = on_template(reference, target, cubic=True)
     brain = _covered_brain(boldref, target)
     paths = _run_names(run, unit)
@@ -261,44 +257,12 @@ def _preprocess_run(run: BoldRun, unit: _Unit) -> RunResult:
     return RunResult(Outcome("done"), list(paths.values()), quality)
 
 
-def _survey(series: Series) -> tuple[int, int]:
-    """Read a run once: the most typical volume, and how many are not in a steady state."""
-    step = slice(None, None, _THUMBNAIL_STEP)
-    thumbnails = np.empty(
-        (series.n_volumes, int(np.prod([-(-n // _THUMBNAIL_STEP) for n in series.shape]))),
-        np.float32,
-    )
-    means = np.empty(series.n_volumes)
-    for number, volume in enumerate(series.volumes()):
-        if volume.min() == volume.max():
-            raise DataError(f"volume {number} is constant", hint="fetch or convert it again")
-        thumbnails[number] = volume[step, step, step].ravel()
-        means[number] = volume.mean(dtype=np.float64)
-    if (thumbnails == thumbnails[0]).all():
-        raise DataError("all volumes are equal", hint="a single volume, repeated? convert it again")
-    non_steady = count_non_steady(means)
-    return typical_volume(thumbnails, non_steady), non_steady
-
-
-def _epi_brain(reference: Image) -> NDArray[np.bool_]:
-    image = nib.Nifti1Image(reference.data, reference.affine)
-    with warnings.catch_warnings():
-        # nilearn warns of an empty mask; here that is an error.
-        warnings.simplefilter("ignore")
-        mask: NDArray[np.bool_] = compute_epi_mask(image, ensure_finite=False).get_fdata() > 0
-    if not mask.any():
-        raise DataError(
-            "no brain can be found in the image", hint="look at it: is it BOLD, not its residuals?"
-        )
-    return mask
-
-
 def _registration_quality(
-    target: Target, epi_brain: NDArray[np.bool_], reference: Image
+    target: Target, brain_of_epi: NDArray[np.bool_], reference: Image
 ) -> dict[str, float]:
     brain = target.template.brain[target.mask]
     covered = float(brain.sum() / target.template.brain.sum())
-    epi = on_template(Image(epi_brain.astype(np.float32), reference.affine), target, False) > 0.5
+    epi = on_template(Image(brain_of_epi.astype(np.float32), reference.affine), target, False) > 0.5
     both = int(brain.sum() + epi.sum())
     dice = float(2 * (brain & epi).sum() / both) if both else 0.0
     if dice < MINIMUM_DICE:
