@@ -295,16 +295,11 @@ def _judge(
     except DataError as error:
         # Of what nobody asked for, nobody need mend the sidecars.
         return by_choice or Outcome.quarantine(error)
-    by_rule = excluded_by_rule(row, parameters, choice)
-    if by_rule is not None:
-        return by_rule
     if row["t1w"] is None:
-        return Outcome(
-            "quarantined",
-            "there is no T1w image of this subject",
-            "add sub-…/anat/sub-…_T1w.nii.gz: without it the EPI cannot be normalised",
+        row["warnings"].append(
+            "there is no T1w image of this subject: the EPI is normalised by itself, less exactly"
         )
-    return Outcome("done")
+    return excluded_by_rule(row, parameters, choice) or Outcome("done")
 
 
 def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """CompCor: the principal components of voxels where there is noise and little else.
 
 By fMRIPrep's conventions: anatomical components of cerebrospinal fluid, of white matter and of
-both, and temporal ones of the most variable voxels; slow drifts are taken out before, volumes before
-the steady state are left out, and as many components are kept as explain half of the variance.
+both, and temporal ones of the most variable voxels; slow drifts are taken out before, volumes
+before the steady state are left out, and as many components are kept as explain half of the
+variance.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """Slice timing: each slice of a run as it would have been seen at one moment of the volume.
 
-In time as in space the interpolation is a cubic B-spline. Its prefilter has an impulse response that
-falls by 0.268 from volume to volume, so that eight volumes on each side give it to 3e-5: the run is
-streamed, however long it is. Linear interpolation would smooth each slice by another amount.
+In time as in space the interpolation is a cubic B-spline. Its prefilter has an impulse response
+that falls by 0.268 from volume to volume, so that eight volumes on each side give it to 3e-5: the
+run is streamed, however long it is. Linear interpolation would smooth each slice by another amount.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class CorrectedSeries:
         return self.series.n_volumes
 
     def volumes(self) -> Iterator[Volume]:
-        """Yield each volume as float32; the run is mirrored at its ends.
+        """Yield each volume as float32; beyond its ends the run is mirrored in a point.
 
         Raises
         ------
@@ -144,20 +144,29 @@ class CorrectedSeries:
                 held.pop(due - _REACH - 1, None)
 
     def _at(self, number: int, held: dict[int, Volume], weights: list[Volume]) -> Volume:
-        result = np.zeros_like(held[number])
+        shares: dict[int, Volume] = {}
         for offset, weight in zip(range(-_REACH, _REACH + 1), weights, strict=True):
-            where = _mirrored(number + offset, self.skip, self.n_volumes - 1)
-            result += weight * held[where]
+            for where, factor in _beyond(number + offset, self.skip, self.n_volumes - 1):
+                shares[where] = shares.get(where, np.float32(0)) + np.float32(factor) * weight
+        result = np.zeros_like(held[number])
+        for where in sorted(shares):
+            result += shares[where] * held[where]
         return result
 
 
-def _mirrored(number: int, first: int, last: int) -> int:
-    """Return the volume that stands for one beyond the ends of a run."""
+def _beyond(number: int, first: int, last: int) -> list[tuple[int, int]]:
+    """Return which volumes, how many times each, make up one that may lie beyond a run's ends.
+
+    Mirrored in the point at the end, so that a slope goes on: in a mirror alone it would turn, and
+    the outermost volumes with it.
+    """
+    if first <= number <= last:
+        return [(number, 1)]
+    end = first if number < first else last
     if first == last:
-        return first
-    period = 2 * (last - first)
-    away = (number - first) % period
-    return first + min(away, period - away)
+        return [(end, 1)]
+    within = _beyond(2 * end - number, first, last)
+    return [(end, 2), *((where, -factor) for where, factor in within)]
 
 
 def _weights(shift: FloatArray) -> NDArray[np.float32]:

@@ -215,6 +215,7 @@ def recording_rows(
                 "space": preprocessed.notes["space"],
                 "backend": preprocessed.notes["backend"],
                 "distortion_corrected": False,
+                "normalisation": preprocessed.notes.get("normalisation", {}).get(row["recording"]),
             }
     return rows
 

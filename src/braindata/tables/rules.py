@@ -47,10 +47,14 @@ QUALITY: dict[str, Kind] = {
     "space": "text",
     "backend": "text",
     "distortion_corrected": "flag",
+    "normalisation": "text",
     "fd_mean": "number",
     "fd_max": "number",
     "tsnr_median": "number",
     "registration_dice": "number",
+    "boundary_cost": "number",
+    "signal_loss_ofc": "number",
+    "signal_loss_vmpfc": "number",
 }
 # Names that other tools have for a column.
 ALIASES = {"mean_fd": "fd_mean", "max_fd": "fd_max", "median_tsnr": "tsnr_median"}

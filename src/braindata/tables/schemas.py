@@ -97,6 +97,11 @@ RECORDINGS = pa.schema(
         _column(
             "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
         ),
+        _text(
+            "normalisation",
+            "How it was brought into the template: `t1w`, by the person's T1w image, or `epi`, by "
+            "itself, less exactly.",
+        ),
         _text("licence", "Licence of the data set as its description states it."),
         _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
         _text("status", "`used`, `excluded` (by a rule) or `quarantined` (bad data)."),
@@ -121,6 +126,24 @@ RECORDINGS = pa.schema(
         _number(
             "registration_dice",
             "Overlap of the EPI brain mask in template space with the template's mask (Dice).",
+            "1",
+        ),
+        _number(
+            "boundary_cost",
+            "Of its registration with the T1w image (Greve & Fischl 2009): 0 best, 1 without "
+            "contrast across the boundary of white matter.",
+            "1",
+        ),
+        _number(
+            "signal_loss_ofc",
+            "Share of the orbitofrontal cortex that is darker than 30 % of the brain's median, or "
+            "not covered.",
+            "1",
+        ),
+        _number(
+            "signal_loss_vmpfc",
+            "Share of the ventromedial prefrontal cortex that is darker than 30 % of the brain's "
+            "median, or not covered.",
             "1",
         ),
     ]
@@ -172,7 +195,12 @@ SERIES = pa.schema(
             pa.list_(pa.field("element", pa.bool_())),
             "Whether each volume is kept by the strategy's scrubbing.",
         ),
-        _number("start", "Time of the first value from the start of the recording.", "s"),
+        _number(
+            "start",
+            "Time of the first value from the start of the recording; null where slice times are "
+            "not corrected: the first volume then holds slices of all of its repetition time.",
+            "s",
+        ),
         _number("sampling_frequency", "Values per second.", "Hz"),
         _text(
             "unit",
