@@ -141,7 +141,7 @@ def analyse_anatomy(t1w: Image, template: Template, seed: int, scratch: Path) ->
     brain, gray, white = _tissues(working, template, normalisation)
     bias = _bias(working, brain, gray, white)
     corrected = Image(working.data / bias, working.affine)
-    correlation = template_correlation(corrected, template, normalisation)
+    correlation = _correlation(corrected, template, normalisation)
     if correlation < MINIMUM_CORRELATION:
         raise DataError(
             f"the T1w image does not match the template (r = {correlation:.2f} in the brain)",
@@ -271,8 +271,7 @@ def _starts(working: Image, template: Template) -> list[FloatArray]:
     ]
 
 
-def template_correlation(working: Image, template: Template, normalisation: Normalisation) -> float:
-    """Return the correlation of an image with the template's `t1w`, in the brain."""
+def _correlation(working: Image, template: Template, normalisation: Normalisation) -> float:
     points = normalisation.to_t1w(grid_points(template.brain, template.affine))
     values = sample_linear(working.data, inverse(working.affine), points, False)
     return float(np.corrcoef(values, template.t1w.data[template.brain])[0, 1])

@@ -48,6 +48,8 @@ from braindata.receipts import Outcome
 
 # EPI brain and template brain, where the run covers it; right registrations reach 0.9.
 MINIMUM_DICE = 0.7
+# What is longer is in milliseconds; sparse sampling reaches 20 s.
+LONGEST_TR = 30.0
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,11 @@ def preprocess_run(run: BoldRun, unit: Unit) -> RunResult:
 
 
 def _require_usable(run: BoldRun) -> None:
-    if not run.tr > 0:
-        raise DataError(f"a repetition time of {run.tr} s", hint="correct it in the sidecar")
+    if not 0 < run.tr <= LONGEST_TR:
+        raise DataError(
+            f"a repetition time of {run.tr:g} s",
+            hint="correct it in the sidecar; is it in milliseconds?",
+        )
     if "echo" in entities(run.recording):
         raise DataError(
             "it is one echo of a multi-echo run, which the native backend does not combine",
@@ -236,7 +241,7 @@ def _require_usable(run: BoldRun) -> None:
 def _find_way(reference: Image, brain_of_epi: NDArray[np.bool_], unit: Unit) -> _Way:
     seed, scratch = unit.parameters.seed, unit.scratch
     if unit.anatomy is None or unit.boundary is None:
-        normalisation, _ = normalise_epi(reference, unit.template, seed, scratch)
+        normalisation = normalise_epi(reference, unit.template, seed, scratch)
         return _Way(normalisation, np.eye(4), {})
     matrix = register_to_t1w(reference, brain_of_epi, unit.anatomy, unit.boundary, seed, scratch)
     cost = boundary_cost(reference, unit.boundary, matrix)(matrix)
