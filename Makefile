@@ -21,7 +21,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-fmriprep lint unit bench bench-extract bench-region bench-curate setup clean
+.PHONY: demo test test-fmriprep lint unit bench bench-extract bench-region bench-curate bench-fmri setup clean
 
 setup: $(READY)
 
@@ -67,7 +67,11 @@ bench-region: $(READY)
 bench-curate: $(READY)
 	$(BIN)/python -m tests.bench.curate
 
-bench: $(READY) bench-extract bench-region bench-curate
+# antspyx and itk-elastix (1.5 GB) are compared with; nothing else needs them.
+bench-fmri: $(READY)
+	.uv/bin/uv run --frozen --with antspyx==0.5.3 --with itk-elastix==0.25.4 python -m tests.bench.fmri
+
+bench: $(READY) bench-extract bench-region bench-curate bench-fmri
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

@@ -273,7 +273,9 @@ def test_without_t1w_or_events(bids: Callable[..., Path]) -> None:
     (root / "sub-01/anat/sub-01_T1w.nii.gz").unlink()
     (root / "sub-02/func/sub-02_task-a_run-01_events.tsv").unlink()
     found = rows(root)
-    assert "no T1w" in found["sub-01_task-a_run-01_bold"]["reason"]
+    alone = found["sub-01_task-a_run-01_bold"]
+    assert (alone["status"], alone["t1w"]) == ("used", None)
+    assert any("no T1w image" in warning for warning in alone["warnings"])
     assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
     assert found["sub-02_task-a_run-01_bold"]["events"] is None
 

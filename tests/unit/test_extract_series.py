@@ -125,7 +125,7 @@ def test_means_equal_numpy(tmp_path: Path) -> None:
             "region": "amygdala",
             "definition_hash": region.definition_hash,
             "strategy": strategy,
-            "start": 0.0,
+            "start": None,
             "sampling_frequency": 0.4,
             "unit": unit,
             "coverage": 1.0,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from nilearn.glm.first_level.design_matrix import create_cosine_drift
-from nilearn.interfaces.fmriprep import load_confounds
+from nilearn.interfaces.fmriprep import load_confounds, load_confounds_strategy
 
 from braindata.errors import DataError
+from braindata.fmri.compcor import Components, compcor
 from braindata.fmri.confounds import (
     OutlierRule,
     confounds_table,
@@ -20,10 +22,13 @@ from braindata.fmri.confounds import (
     describe,
     dvars,
     framewise_displacement,
+    rms_displacement,
 )
+from braindata.fmri.motion import Motion, rigid_matrix
 from braindata.fmri.outputs import write_confounds, write_json
 
 RULE = OutlierRule()
+CENTRE = np.array([2.0, -18.0, 9.0])
 
 
 def _motion(n: int = 60) -> np.ndarray:
@@ -39,7 +44,26 @@ def _table(n: int = 60, tr: float = 3.0, non_steady: int = 2) -> pd.DataFrame:
     figures = rng.uniform(0.9, 1.1, n)
     figures[0] = np.nan
     figures[40] = 1.6
-    return confounds_table(motion, signals, (20 * figures, figures), tr, 128.0, non_steady, RULE)
+    transforms = np.stack([rigid_matrix(one, CENTRE) for one in motion])
+    moved = Motion(transforms, motion, CENTRE)
+    both = (20 * figures, figures)
+    return confounds_table(
+        moved, signals, both, tr, 128.0, non_steady, RULE, _components(n, tr, non_steady)
+    )
+
+
+def _components(n: int = 60, tr: float = 3.0, non_steady: int = 2) -> dict[str, Components]:
+    rng = np.random.default_rng(4)
+    stored = rng.normal(1000, 20, (n, 600)).astype(np.int16)
+    where = np.arange(600)
+    tissues = {"CSF": where < 100, "WM": (where >= 100) & (where < 300), "combined": where < 300}
+    drifts = cosine_basis(n, tr, 128.0, non_steady)
+    # The 2 % most variable of the brain are fewer than are needed: repeated, they are enough.
+    return compcor(np.tile(stored, 4), np.ones(2400, bool), _tiled(tissues), drifts, non_steady)
+
+
+def _tiled(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.tile(mask, 4) for name, mask in masks.items()}
 
 
 def test_framewise_displacement_equals_powers_sum():
@@ -50,6 +74,24 @@ def test_framewise_displacement_equals_powers_sum():
         expected = sum(abs(motion[t][k] - motion[t - 1][k]) for k in range(3))
         expected += sum(50.0 * abs(motion[t][k] - motion[t - 1][k]) for k in range(3, 6))
         assert found[t] == pytest.approx(expected)
+
+
+def test_rms_displacement_is_that_of_points_in_the_sphere():
+    rng = np.random.default_rng(8)
+    motion = np.cumsum(rng.normal(0, [0.3] * 3 + [0.01] * 3, (6, 6)), axis=0)
+    transforms = np.stack([rigid_matrix(one, CENTRE) for one in motion])
+    ball = rng.normal(size=(200_000, 3))
+    ball *= (80 * rng.uniform(size=(len(ball), 1)) ** (1 / 3)) / np.linalg.norm(
+        ball, axis=1, keepdims=True
+    )
+    points = np.column_stack([ball + CENTRE, np.ones(len(ball))])
+    expected = []
+    for before, after in pairwise(transforms):
+        moved = points @ (after @ np.linalg.inv(before) - np.eye(4)).T
+        expected.append(np.sqrt((moved**2).sum(axis=1).mean()))
+    found = rms_displacement(transforms, CENTRE)
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], expected, rtol=5e-3)
 
 
 @pytest.mark.parametrize(("n", "tr"), [(156, 2.0), (200, 0.72), (490, 1.0), (30, 2.0)])
@@ -126,6 +168,7 @@ def test_table_has_fmripreps_columns_and_gaps():
         "dvars",
         "std_dvars",
         "framewise_displacement",
+        "rmsd",
     }
     assert not table[1:].isna().any(axis=None)
     spikes = {c: int(table[c].argmax()) for c in table if "outlier" in c}
@@ -140,7 +183,7 @@ def test_table_has_fmripreps_columns_and_gaps():
 
 def test_every_column_is_described():
     table = _table()
-    described = describe(list(table.columns), 128.0, RULE)
+    described = describe(list(table.columns), 128.0, RULE, _components())
     assert list(described) == list(table.columns)
     assert described["rot_x"]["Units"] == "rad"
     assert described["trans_y_derivative1"]["Units"] == "mm"
@@ -153,7 +196,7 @@ def test_nilearn_reads_them_beside_the_image(tmp_path):
     write_confounds(tmp_path / f"{stem}_desc-confounds_timeseries.tsv", table)
     write_json(
         tmp_path / f"{stem}_desc-confounds_timeseries.json",
-        dict(describe(list(table.columns), 128.0, RULE)),
+        dict(describe(list(table.columns), 128.0, RULE, _components())),
     )
     bold = tmp_path / f"{stem}_space-MNI152NLin2009aSym_res-2_desc-preproc_bold.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 60), np.int16), np.eye(4)), bold)
@@ -173,6 +216,24 @@ def test_nilearn_reads_them_beside_the_image(tmp_path):
     assert kept.tolist() == list(range(2, 60))
     _, kept = load_confounds(str(bold), strategy=("motion", "scrub"), scrub=0)
     assert set(range(60)) - set(kept.tolist()) == {0, 1, 30, 40}
+    names = {letter: list(one.columns(letter)) for letter, one in _components().items()}
+    for kind, letters in (
+        ("anat_combined", "a"),
+        ("anat_separated", "cw"),
+        ("temporal", "t"),
+        ("temporal_anat_combined", "at"),
+    ):
+        found, _ = load_confounds(
+            str(bold), strategy=("high_pass", "compcor"), compcor=kind, n_compcor="all"
+        )
+        due = {name for letter in letters for name in names[letter]}
+        assert {name for name in found if "comp_cor" in name} == due
+    found, _ = load_confounds_strategy(str(bold), denoise_strategy="compcor")
+    assert {n for n in found if "comp_cor" in n} == {*names["c"], *names["w"]} or len(found) > 0
+    for strategy in ("simple", "scrubbing"):
+        assert (
+            not load_confounds_strategy(str(bold), denoise_strategy=strategy)[0].isna().any().any()
+        )
 
 
 def test_files_are_plain_bids(tmp_path):

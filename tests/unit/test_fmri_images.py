@@ -8,9 +8,20 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from braindata.errors import DataError
-from braindata.fmri.images import load_volume, open_series, write_series, write_volume
+from braindata.fmri.images import (
+    Image,
+    inverse,
+    load_volume,
+    open_series,
+    write_series,
+    write_volume,
+)
+from braindata.fmri.interpolation import sample_cubic, spline_coefficients
 
 AFFINE = np.array([[-3.0, 0, 0.2, 30], [0.1, 3, 0, -40], [0, 0, 3.3, -20], [0, 0, 0, 1]])
 SHAPE = (10, 9, 8, 12)
@@ -131,7 +142,19 @@ def _boundless(path: Path, *, volumes: int = 100) -> Path:
     return path
 
 
+def _two_affines(path: Path, *, reverse: bool) -> Path:
+    """sform and qform that have left and right, or the size of voxels, differently."""
+    image = nib.Nifti1Image(_data(), AFFINE)
+    image.set_sform(AFFINE, code=1)
+    other = np.diag([-1.0, 1, 1, 1]) @ AFFINE if reverse else AFFINE @ np.diag([1, 1, 1.2, 1])
+    image.set_qform(other, code=1)
+    nib.save(image, path)
+    return path
+
+
 BAD_SERIES = {
+    "left is right": (lambda path: _two_affines(path, reverse=True), "reversed"),
+    "two sizes": (lambda path: _two_affines(path, reverse=False), "contradict each other: voxels"),
     "boundless": (_boundless, "read to its end"),
     "truncated": (_truncated, "read to its end"),
     "checksum": (_damaged, "read to its end"),
@@ -193,3 +216,45 @@ def test_an_image_that_compresses_well_is_read(tmp_path):
 def test_a_volume_with_an_empty_fourth_dimension_is_3d(tmp_path):
     path = _save(tmp_path / "T1w.nii.gz", _data()[..., :1])
     np.testing.assert_array_equal(load_volume(path).data, _data()[..., 0])
+
+
+def test_an_sform_from_a_later_registration_counts(tmp_path):
+    turn = Rotation.from_euler("x", 20, degrees=True).as_matrix()
+    sform = AFFINE.copy()
+    sform[:3, :3] = turn @ AFFINE[:3, :3]
+    sform[:3, 3] += 12
+    image = nib.Nifti1Image(_data(), sform)
+    image.set_sform(sform, code=2)
+    image.set_qform(AFFINE, code=1)
+    nib.save(image, tmp_path / "bold.nii.gz")
+    np.testing.assert_allclose(open_series(tmp_path / "bold.nii.gz").affine, sform, atol=1e-5)
+
+
+@given(
+    order=st.permutations([0, 1, 2]),
+    flips=st.tuples(*[st.booleans()] * 3),
+    angles=st.tuples(*[st.floats(-25, 25)] * 3),
+)
+@settings(max_examples=25)
+def test_how_an_image_is_stored_changes_nothing(order, flips, angles):
+    """Oblique, left-handed and with its axes in any order: the same place has the same value."""
+    affine = AFFINE.copy()
+    affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ AFFINE[:3, :3]
+    data = _data()[..., 0].astype(np.float32)
+    stored = np.transpose(data, order)
+    to_original = np.eye(4)[:, [*order, 3]]
+    for axis, flip in enumerate(flips):
+        if flip:
+            stored = np.flip(stored, axis)
+            back = np.eye(4)
+            back[axis, axis], back[axis, 3] = -1, stored.shape[axis] - 1
+            to_original = to_original @ back
+    again = Image(np.ascontiguousarray(stored), affine @ to_original)
+    points = np.random.default_rng(1).uniform(1, 6, (50, 3)) @ affine[:3, :3].T + affine[:3, 3]
+    values = []
+    for image in (Image(data, affine), again):
+        result = np.empty(len(points), np.float32)
+        sample_cubic(spline_coefficients(image.data), inverse(image.affine), points, 0.0, result)
+        values.append(result)
+    np.testing.assert_allclose(values[0], values[1], atol=0.05)
+    np.testing.assert_allclose(np.prod(again.zooms), np.prod(Image(data, affine).zooms))

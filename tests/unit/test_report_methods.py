@@ -18,7 +18,7 @@ from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.strategies import Preset
-from braindata.fmri import anatomy, confounds, motion, native
+from braindata.fmri import anatomy, compcor, confounds, motion, native, run
 from braindata.fmri.parameters import NativeParameters
 from braindata.regions.definition import Region
 from braindata.report.literature import WORKS, Bibliography, parse_reference
@@ -227,7 +227,8 @@ def test_a_stage_that_did_not_run_is_not_mentioned(
 
 def test_what_was_not_done_is_said(facts: MethodsFacts) -> None:
     text = methods(facts).markdown
-    assert "not smoothed, and corrected neither for slice timing nor for susceptibility" in text
+    assert "neither smoothed nor corrected for susceptibility distortion" in text
+    assert "or state what cannot be, it was not" in text
     assert "marked as motion outliers; they were not removed" in text
 
 
@@ -237,7 +238,9 @@ def test_constants_in_the_template_are_those_of_the_code(facts: MethodsFacts) ->
     assert f"by less than {anatomy.MINIMUM_CORRELATION:g} within the brain" in text
     assert f"({anatomy._BIAS_FWHM_MM:g} mm FWHM)" in text
     assert f"up to {motion.REFERENCE_VOLUMES} volumes" in text
-    assert f"Dice coefficient below {native.MINIMUM_DICE:g}" in text
+    assert f"Dice coefficient below {run.MINIMUM_DICE:g}" in text
+    assert f"the {100 * compcor.MOST_VARIABLE:g} % most variable" in text
+    assert compcor.VARIANCE == 0.5
     assert f"({confounds.HEAD_RADIUS_MM:g} mm radius)" in text
     assert f"less than {100 * MIN_SAMPLED_HEIGHT:g} %" in text
     assert f"{len(MOTION_24)} motion parameters" in text

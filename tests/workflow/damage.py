@@ -336,7 +336,6 @@ KINDS: dict[str, Damage] = {
     ),
     "T1w affine of zeros": Damage("05", _affine(0, "t1w"), "preprocess", "affine", "t1w"),
     "T1w not fetched": Damage("05", _gone("t1w"), "curate", "the contents of", "t1w"),
-    "no T1w": Damage("06", lambda target: target.t1w.unlink(), "curate", "no T1w image"),
 }
 if os.geteuid() != 0:
     # Root may read everything.

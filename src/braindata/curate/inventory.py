@@ -360,10 +360,8 @@ def _judge(
     if by_rule is not None:
         return by_rule
     if row["t1w"] is None and derived is None:
-        return Outcome(
-            "quarantined",
-            "there is no T1w image of this subject",
-            "add sub-…/anat/sub-…_T1w.nii.gz: without it the EPI cannot be normalised",
+        row["warnings"].append(
+            "there is no T1w image of this subject: the EPI is normalised by itself, less exactly"
         )
     return Outcome("done")
 

@@ -29,12 +29,14 @@ CONFOUND_COLUMNS: dict[ConfoundStrategy, tuple[str, ...]] = {
 }
 
 
-def frame_times(n_volumes: int, tr: float, slice_time_ref: float, start: float = 0.0) -> Floats:
+def frame_times(
+    n_volumes: int, tr: float, slice_time_ref: float, start: float | None = None
+) -> Floats:
     """Return the moment to which each volume is attributed.
 
-    nilearn's default is the start of the volume (`slice_time_ref` 0). Volumes without slice timing
-    correction hold slices from 0 to one TR after their start, so that the middle is the least
-    biased; with correction it is right exactly where the reference is the middle (fMRIPrep).
+    Where slice times were corrected, what they were corrected to is known, and counts. Where they
+    were not, a volume holds slices from 0 to one TR after its start, so that the middle is the
+    least biased; nilearn's default is its start (`slice_time_ref` 0).
 
     Parameters
     ----------
@@ -43,16 +45,17 @@ def frame_times(n_volumes: int, tr: float, slice_time_ref: float, start: float =
     tr : float
         Repetition time in s.
     slice_time_ref : float
-        0 to 1: the moment within the TR.
-    start : float
-        Start of the first volume in s.
+        0 to 1: the moment within the TR, where `start` is not known.
+    start : float, optional
+        Time in s of what the first volume shows: BIDS' ``StartTime``.
 
     Returns
     -------
     ndarray of float64, shape (n_volumes,)
         In s from the start of the recording.
     """
-    times: Floats = start + tr * (np.arange(n_volumes, dtype=np.float64) + slice_time_ref)
+    first = tr * slice_time_ref if start is None else start
+    times: Floats = first + tr * np.arange(n_volumes, dtype=np.float64)
     return times
 
 

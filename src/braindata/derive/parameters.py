@@ -37,8 +37,8 @@ class DeriveParameters(BaseModel):
         ge=0,
         le=1,
         description="To which moment of its repetition time a volume is attributed, 0 (start) to 1 "
-        "(end). 0.5 suits data corrected to the middle of the TR, as fMRIPrep does, and is the "
-        "least biased choice for uncorrected data, whose slices are on average half a TR late.",
+        "(end), where slice times were not corrected: the slices are on average half a TR late. "
+        "Where they were, the time they were corrected to counts.",
     )
 
 

@@ -162,7 +162,7 @@ def _estimate(
             f"the series has {rate} samples per second, the recording a TR of {recording.tr} s",
             hint="run `extract` again",
         )
-    start = row["start"] if isinstance(row["start"], float) else 0.0
+    start = row["start"] if isinstance(row["start"], float) else None
     times = frame_times(len(percent), recording.tr, parameters.slice_time_ref, start)
     nuisance = nuisance_columns(
         recording.confounds, parameters.confounds, times, parameters.high_pass, kept
@@ -172,7 +172,7 @@ def _estimate(
     regressors, heights = trial_regressors(
         onsets, np.where(negative, np.nan, durations), times, parameters.hrf_model
     )
-    end = start + recording.tr * len(percent)
+    end = recording.tr * len(percent)
     sampled = np.abs(regressors).max(axis=0, initial=0.0)
     # Too little of the response is seen to estimate it, but it stays among the others' regressor.
     unseen = ~np.isnan(heights) & (sampled < MIN_SAMPLED_HEIGHT * heights)

@@ -199,7 +199,7 @@ def _recording_series(
             "strategy": strategy,
             "values": _nullable(one.values),
             "kept": None if one.kept is None else one.kept.tolist(),
-            "start": float(store.attributes.get("start_time", 0.0)),
+            "start": _start(store),
             "sampling_frequency": 1 / store.tr,
             "unit": one.unit,
             "coverage": mean.coverage,
@@ -208,6 +208,11 @@ def _recording_series(
         }
         for strategy, one in cleaned.items()
     ]
+
+
+def _start(store: Store) -> float | None:
+    stated = store.attributes.get("start_time")
+    return None if stated is None else float(stated)
 
 
 def _nullable(values: NDArray[np.float64] | None) -> list[float | None] | None:

@@ -8,8 +8,7 @@ import numpy as np
 
 from braindata.fmri.anatomy import Anatomy
 from braindata.fmri.images import write_volume
-from braindata.fmri.interpolation import grid_points
-from braindata.fmri.outputs import Names, software, write_json
+from braindata.fmri.outputs import Names, software, write_displacement, write_json
 from braindata.fmri.resampling import t1w_on_template
 from braindata.fmri.template import SPACE, Template
 
@@ -28,9 +27,6 @@ def write_anatomy(anatomy: Anatomy, template: Template, names: Names) -> list[Pa
     """
     in_template = t1w_on_template(anatomy.t1w, anatomy.normalisation, template)
     normalisation = anatomy.normalisation
-    points = grid_points(np.ones(template.shape, np.bool_), template.affine)
-    # ITK's convention: a displacement in LPS+ from each template voxel to its place in the image.
-    displacement = (normalisation.to_t1w(points) - points) * [-1, -1, 1]
     affine, grid = anatomy.t1w.affine, template.affine
     transform = names.native(f"from-T1w_to-{SPACE}_mode-image_xfm.nii.gz")
     mask = names.standard("desc-brain_mask.nii.gz")
@@ -67,14 +63,7 @@ def write_anatomy(anatomy: Anatomy, template: Template, names: Names) -> list[Pa
             names.standard("desc-brain_mask.json"),
             {"Type": "Brain", "Description": "The template's own mask"},
         ),
-        write_volume(
-            transform,
-            displacement.reshape(*template.shape, 1, 3).astype(np.float32),
-            grid,
-            np.float32,
-            space_code=4,
-            intent="vector",
-        ),
+        write_displacement(transform, normalisation.to_t1w, template),
         write_json(
             transform.with_name(transform.name.replace(".nii.gz", ".json")),
             {

@@ -133,7 +133,7 @@ def analyse_anatomy(t1w: Image, template: Template, seed: int, scratch: Path) ->
     # Negative values are artefacts of reconstruction or of an earlier interpolation.
     t1w = Image(np.maximum(t1w.data, 0), t1w.affine)
     working = axis_aligned(t1w, WORK_MM)
-    affine = _affine(working, template, seed, scratch)
+    affine = affine_to_template(working, template, seed, scratch)
     # The rim outside the brain is part of what is matched: fluid there, none in the template.
     rim = dilated(template.brain, _RIM_MM, template.t1w.zooms)
     warp = register_deformable(Pair(template.t1w, working, rim), affine, "60x40x20", seed, scratch)
@@ -209,8 +209,25 @@ def _ranked(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(values, low, max(high, low + 1e-6))
 
 
-def _affine(working: Image, template: Template, seed: int, scratch: Path) -> FloatArray:
-    """Register affinely, from many coarse rigid starts: headers are often far off."""
+def affine_to_template(working: Image, template: Template, seed: int, scratch: Path) -> FloatArray:
+    """Register affinely, from many coarse rigid starts: headers are often far off.
+
+    Parameters
+    ----------
+    working : Image
+        On axes of the scanner, see `axis_aligned`.
+    template : Template
+        Its `t1w` is what is matched.
+    seed : int
+        For greedy.
+    scratch : Path
+        Where temporary files go.
+
+    Returns
+    -------
+    ndarray of float64, shape (4, 4)
+        Template to image coordinates in mm.
+    """
     zooms = template.t1w.zooms
     mask = dilated(template.brain, 6.0, zooms)
     step = max(1, round(_START_MM / float(zooms[0])))

@@ -6,6 +6,7 @@ volume before is missing; outliers are numbered one-hot columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,15 @@ from numpy.typing import NDArray
 
 from braindata.bids.confounds import MOTION_6, expand
 from braindata.errors import DataError
+from braindata.fmri.compcor import Components
 from braindata.fmri.images import FloatArray
+from braindata.fmri.motion import Motion
 
 SIGNAL_COLUMNS = ("global_signal", "csf", "white_matter")
 # Radius of the sphere on which rotations become mm (Power et al. 2012).
 HEAD_RADIUS_MM = 50.0
+# Radius of FSL's sphere for RMS displacements.
+RMS_RADIUS_MM = 80.0
 _DVARS_BLOCK = 20_000
 
 
@@ -45,6 +50,30 @@ def framewise_displacement(parameters: FloatArray) -> FloatArray:
     steps = np.abs(np.diff(parameters, axis=0))
     displacement = steps[:, :3].sum(axis=1) + HEAD_RADIUS_MM * steps[:, 3:].sum(axis=1)
     return np.concatenate([[np.nan], displacement])
+
+
+def rms_displacement(transforms: FloatArray, centre: FloatArray) -> FloatArray:
+    """Return the RMS displacement to the volume before in mm, shape (n_volumes,), NaN first.
+
+    Over a sphere of 80 mm around the head's centre, as FSL's ``mcflirt`` and so fMRIPrep's
+    ``rmsd``.
+
+    Parameters
+    ----------
+    transforms : ndarray of float64, shape (n_volumes, 4, 4)
+        Reference to volume coordinates in mm.
+    centre : ndarray of float64, shape (3,)
+        Centre of the head in the reference.
+
+    References
+    ----------
+    Jenkinson 1999, FMRIB technical report TR99MJ1
+    """
+    moved = transforms[1:] @ np.linalg.inv(transforms[:-1]) - np.eye(4)
+    turn, shift = moved[:, :3, :3], moved[:, :3, 3]
+    at_centre = shift + turn @ centre
+    squares = RMS_RADIUS_MM**2 / 5.0 * (turn**2).sum(axis=(1, 2)) + (at_centre**2).sum(axis=1)
+    return np.concatenate([[np.nan], np.sqrt(squares)])
 
 
 def dvars(stored: NDArray[np.int16]) -> tuple[FloatArray, FloatArray]:
@@ -134,20 +163,21 @@ def cosine_basis(n_volumes: int, tr: float, period: float, skip: int = 0) -> Flo
 
 
 def confounds_table(
-    parameters: FloatArray,
+    motion: Motion,
     signals: dict[str, FloatArray],
     both_dvars: tuple[FloatArray, FloatArray],
     tr: float,
     period: float,
     non_steady: int,
     rule: OutlierRule,
+    components: Mapping[str, Components],
 ) -> pd.DataFrame:
     """Build the confounds of a run.
 
     Parameters
     ----------
-    parameters : ndarray of float64, shape (n_volumes, 6)
-        Head motion: mm, then rad.
+    motion : Motion
+        Head motion.
     signals : dict
         `SIGNAL_COLUMNS`, each of shape (n_volumes,).
     both_dvars : tuple of ndarray
@@ -160,6 +190,8 @@ def confounds_table(
         From `count_non_steady`.
     rule : OutlierRule
         When a volume is an outlier.
+    components : mapping of str to Components
+        From `compcor`, by letter.
 
     Returns
     -------
@@ -169,9 +201,13 @@ def confounds_table(
     columns: dict[str, FloatArray] = {}
     for name in SIGNAL_COLUMNS:
         columns |= expand(name, signals[name])
+    parameters = motion.parameters
     displacement = framewise_displacement(parameters)
     columns["std_dvars"], columns["dvars"] = both_dvars[1], both_dvars[0]
     columns["framewise_displacement"] = displacement
+    columns["rmsd"] = rms_displacement(motion.transforms, motion.centre)
+    for letter in sorted(components):
+        columns |= components[letter].columns(letter)
     cosines = cosine_basis(len(parameters), tr, period, non_steady)
     columns |= {f"cosine{k:02d}": cosines[:, k] for k in range(cosines.shape[1])}
     columns |= _spikes("non_steady_state_outlier", np.arange(non_steady), len(parameters))
@@ -190,8 +226,13 @@ def _spikes(name: str, where: NDArray[np.int64], n_volumes: int) -> dict[str, Fl
     }
 
 
-def describe(columns: list[str], period: float, rule: OutlierRule) -> dict[str, dict[str, object]]:
+def describe(
+    columns: list[str], period: float, rule: OutlierRule, components: Mapping[str, Components]
+) -> dict[str, dict[str, object]]:
     """Return the JSON sidecar of a confounds table: what each column is."""
+    compcor: dict[str, dict[str, object]] = {}
+    for letter, one in components.items():
+        compcor |= one.describe(letter)
     signals = {
         "global_signal": "Mean signal in the brain mask",
         "csf": "Mean signal in the template's ventricles: less than 5 % tissue, more than 15 mm "
@@ -203,12 +244,17 @@ def describe(columns: list[str], period: float, rule: OutlierRule) -> dict[str, 
         "std_dvars": "Standardised DVARS",
         "dvars": "DVARS of the brain's voxels, scaled to a median of 1000",
         "framewise_displacement": "Framewise displacement after Power et al. 2012, 50 mm radius",
+        "rmsd": "RMS displacement to the volume before, over a sphere of 80 mm",
+        "a_comp_cor": "Principal component of fluid and white matter",
+        "c_comp_cor": "Principal component of cerebrospinal fluid",
+        "w_comp_cor": "Principal component of white matter",
+        "t_comp_cor": "Principal component of the 2 % most variable voxels of the brain",
         "cosine": f"Discrete cosine with a period above {period:g} s",
         "non_steady_state_outlier": "First volume before the steady state",
         "motion_outlier": f"Framewise displacement above {rule.framewise_displacement:g} mm or "
         f"standardised DVARS above {rule.std_dvars:g}",
     }
-    units = {"trans": "mm", "rot": "rad", "framewise_displacement": "mm"}
+    units = {"trans": "mm", "rot": "rad", "framewise_displacement": "mm", "rmsd": "mm"}
     described: dict[str, dict[str, object]] = {}
     for column in columns:
         key = next(prefix for prefix in signals if column.startswith(prefix))
@@ -219,7 +265,7 @@ def describe(columns: list[str], period: float, rule: OutlierRule) -> dict[str, 
             text += ": difference to the volume before"
         elif column.endswith("_power2"):
             text += ": square"
-        described[column] = {"Description": text}
+        described[column] = {"Description": text, **compcor.get(column, {})}
         if key in units and not column.endswith("power2"):
             described[column]["Units"] = units[key]
     return described

@@ -82,7 +82,12 @@ def register_linear(
 
 
 def register_deformable(
-    pair: Pair, affine: FloatArray, iterations: str, seed: int, scratch: Path
+    pair: Pair,
+    affine: FloatArray,
+    iterations: str,
+    seed: int,
+    scratch: Path,
+    smoothing: str = "3vox 1vox",
 ) -> Volume:
     """Register by a diffeomorphic warp and local cross-correlation, after an affine.
 
@@ -92,6 +97,8 @@ def register_deformable(
         As in `register_linear`.
     affine : ndarray of float64, shape (4, 4)
         Fixed to moving coordinates in mm.
+    smoothing : str
+        Of the update and of the whole warp in each iteration, as greedy's ``-s`` has it.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def register_deformable(
         # No noise and no rounding of the warp: both would differ between equal runs.
         _run(
             f"{_inputs(pair, seed, here)} -noise 0 -m NCC 2x2x2 -n {iterations} "
-            f'-s 3vox 1vox -wp 0 -it "{here}/affine.mat" -o "{here}/warp.nii"'
+            f'-s {smoothing} -wp 0 -it "{here}/affine.mat" -o "{here}/warp.nii"'
         )
         warp = _read_warp(here / "warp.nii")
     return np.ascontiguousarray(warp * np.array([-1, -1, 1], np.float32))

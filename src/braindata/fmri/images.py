@@ -30,6 +30,9 @@ MINIMUM_VOXELS = 8
 # details.
 DEFLATE_RATIO = 1032
 VOXEL_SIZES_MM = (0.2, 20.0)
+# sform and qform: axes within 60° of each other, voxels of the same size.
+_LEAST_COSINE = 0.5
+_SIZE_TOLERANCE = 0.05
 _BROKEN = "the image cannot be read to its end"
 _BROKEN_HINT = "fetch the file again: it is truncated or damaged"
 _CONVERT_HINT = "convert it again from the scanner's files"
@@ -257,7 +260,37 @@ def _checked_affine(image: nib.Nifti1Image, path: Path) -> FloatArray:
     zooms = voxel_sizes(affine)
     if zooms.min() < VOXEL_SIZES_MM[0] or zooms.max() > VOXEL_SIZES_MM[1]:
         raise DataError(f"voxel sizes of {zooms.round(3)} mm", file=path, hint=hint)
+    if header["sform_code"] > 0 and header["qform_code"] > 0:
+        _require_agreement(affine, header, path, hint)
     return affine
+
+
+def _require_agreement(sform: FloatArray, header: nib.Nifti1Header, path: Path, hint: str) -> None:
+    """Refuse an image whose two affines send its axes different ways, or scale them differently.
+
+    Where they lie elsewhere or are slightly turned, the sform, which counts, is of a later
+    registration; registration here begins from several places anyway.
+    """
+    try:
+        qform = np.array(header.get_qform(), np.float64)
+    except HeaderDataError:
+        return
+    sizes = voxel_sizes(sform), voxel_sizes(qform)
+    directions = [form[:3, :3] / size for form, size in zip((sform, qform), sizes, strict=True)]
+    if (directions[0] * directions[1]).sum(axis=0).min() < _LEAST_COSINE:
+        raise DataError(
+            "sform and qform contradict each other: one of them has an axis of the image reversed "
+            "or swapped with another",
+            file=path,
+            hint=hint,
+        )
+    if np.abs(sizes[0] / sizes[1] - 1.0).max() > _SIZE_TOLERANCE:
+        raise DataError(
+            f"sform and qform contradict each other: voxels of {sizes[0].round(3)} and "
+            f"{sizes[1].round(3)} mm",
+            file=path,
+            hint=hint,
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from braindata.files import PART_PREFIX, atomic_path, write_text
-from braindata.fmri.images import FloatArray
+from braindata.fmri.images import FloatArray, write_volume
+from braindata.fmri.interpolation import grid_points
+from braindata.fmri.template import Template
 from braindata.receipts import SUFFIX, library_versions
 
 BIDS_VERSION = "1.10.0"
@@ -100,6 +102,33 @@ def write_itk_transforms(path: Path, matrices: Sequence[FloatArray]) -> Path:
         ]
     write_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def write_displacement(
+    path: Path, place: Callable[[FloatArray], FloatArray], template: Template
+) -> Path:
+    """Write where each template voxel lies in another image, as an ITK displacement field.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    place : callable
+        Template points, shape (n, 3), to points of the image, mm, RAS+.
+    template : Template
+        The grid of the field.
+    """
+    points = grid_points(np.ones(template.shape, np.bool_), template.affine)
+    # ITK's convention: a displacement in LPS+ from each template voxel to its place in the image.
+    displacement = (place(points) - points) * [-1, -1, 1]
+    return write_volume(
+        path,
+        displacement.reshape(*template.shape, 1, 3).astype(np.float32),
+        template.affine,
+        np.float32,
+        space_code=4,
+        intent="vector",
+    )
 
 
 def software() -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,6 @@ from braindata.fmri.anatomy import Normalisation
 from braindata.fmri.images import (
     FloatArray,
     Image,
-    Series,
     Volume,
     full_scale,
     inverse,
@@ -34,6 +35,17 @@ MARGIN_VOXELS = 3
 # Brighter than this many times the reference's bright voxels is an artefact and is clipped, so
 # that one spike does not cost all other voxels their 16 bits.
 _HEADROOM = 4.0
+
+
+class Volumes(Protocol):
+    """A run, read one volume at a time: as acquired, or its slice times corrected."""
+
+    @property
+    def n_volumes(self) -> int:
+        """Number of volumes."""
+
+    def volumes(self) -> Iterator[Volume]:
+        """Yield each volume, on the run's own grid."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ def on_template(image: Image, target: Target, cubic: bool) -> NDArray[np.float32
 
 
 def resample_run(
-    series: Series,
+    series: Volumes,
     motion: Motion,
     reference: Image,
     target: Target,
@@ -121,7 +133,7 @@ def resample_run(
 
     Parameters
     ----------
-    series : Series
+    series : Volumes
         The run.
     motion : Motion
         Its head motion.

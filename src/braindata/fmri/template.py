@@ -84,6 +84,18 @@ def ventricles(template: Template) -> NDArray[np.bool_]:
     return result
 
 
+def noise_tissues(template: Template) -> dict[str, NDArray[np.bool_]]:
+    """Return where anatomical CompCor looks: ``CSF``, ``WM`` and ``combined``.
+
+    Without what lies beside gray matter, as fMRIPrep has it: one voxel around where gray matter is
+    likelier than not.
+    """
+    zooms = template.t1w.zooms
+    beside = dilated(template.gray_matter.data > 0.5, float(zooms.max()), zooms)
+    fluid, white = ventricles(template) & ~beside, white_matter_core(template) & ~beside
+    return {"CSF": fluid, "WM": white, "combined": fluid | white}
+
+
 def dilated(mask: NDArray[np.bool_], mm: float, zooms: FloatArray) -> NDArray[np.bool_]:
     """Return a mask grown by `mm` in all directions."""
     away = ndimage.distance_transform_edt(~mask, sampling=zooms)

@@ -98,6 +98,7 @@ def pack_recording(
     """
     volumes = open_volumes(bold)
     table, metadata = _read_confounds(confounds, volumes.n_volumes)
+    start = _start_time(bold)
     grid = Grid(volumes.shape, volumes.affine, space)
     order = voxel_order(store_mask(grid.shape, grid.affine))
     sums = MomentSums(len(order.voxels), volumes.dtype, steady_volumes(table))
@@ -132,7 +133,12 @@ def pack_recording(
         has_data,
         tr,
         table,
-        {**attributes, "confounds_metadata": metadata, "signal_floor": floor},
+        {
+            **attributes,
+            **({} if start is None else {"start_time": start}),
+            "confounds_metadata": metadata,
+            "signal_floor": floor,
+        },
         slope=volumes.slope,
         intercept=volumes.intercept,
         means=means,
@@ -198,6 +204,19 @@ def read_samples(
     has_data = extremes.has_data()
     samples[~has_data] = 0
     return samples, has_data
+
+
+def _start_time(bold: Path) -> float | None:
+    """Return the ``StartTime`` in s of an image's JSON: there is one with corrected slices."""
+    path = bold.with_name(bold.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    try:
+        body = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise DamageError(f"the JSON cannot be read ({error})", file=path, hint=HINT) from error
+    stated = body.get("StartTime") if isinstance(body, dict) else None
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not np.isfinite(stated):
+        return None
+    return float(stated)
 
 
 def _read_confounds(path: Path, n_volumes: int) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -106,7 +106,9 @@ def average_responses(series: pd.DataFrame, trials: pd.DataFrame) -> Responses:
         values = np.asarray(row["values"], float)
         if values.size == 0:
             continue
-        at = row["start"] + np.arange(values.size) / row["sampling_frequency"]
+        # Without corrected slice times, a volume shows the middle of its time at best.
+        first = 0.5 / row["sampling_frequency"] if pd.isna(row["start"]) else row["start"]
+        at = first + np.arange(values.size) / row["sampling_frequency"]
         person = (row["dataset"], row["subject"])
         for kind, onsets in frame.groupby("trial_type")["onset"]:
             if kind in shown:

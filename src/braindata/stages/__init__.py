@@ -7,7 +7,7 @@ STEP_VERSION = {
     "preprocess": 2,
     "pack": 4,
     "extract": 4,
-    "derive": 2,
+    "derive": 3,
     "publish": 3,
     "report": 5,
 }

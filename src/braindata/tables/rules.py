@@ -60,6 +60,7 @@ QUALITY: dict[str, Kind] = {
     "tsnr_median": "number",
     "registration_dice": "number",
     "boundary_cost": "number",
+    "coregistration_cost": "number",
     "brain_coverage": "number",
     "ofc_signal_loss": "number",
     "vmpfc_signal_loss": "number",

@@ -101,7 +101,8 @@ RECORDINGS = pa.schema(
         ),
         _text(
             "normalisation",
-            "How it was brought to `space`, as the backend says it; null where that is unknown.",
+            "How it was brought into the template: `t1w`, by the person's T1w image, or `epi`, by "
+            "itself, less exactly; null where that is unknown.",
         ),
         _text("licence", "Licence of the data set as its description states it."),
         _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
@@ -154,6 +155,11 @@ RECORDINGS = pa.schema(
             "boundary_cost",
             "How the mean volume contrasts across the template's border of white matter (cost of "
             "Greve & Fischl 2009): 0 is perfect, 1 is what chance gives.",
+            "1",
+        ),
+        _number(
+            "coregistration_cost",
+            "The same of the EPI across the border in the person's T1w image, where that was used.",
             "1",
         ),
         _number("brain_coverage", "Share of the template's brain that holds data.", "1"),
@@ -215,7 +221,12 @@ SERIES = pa.schema(
             pa.list_(pa.field("element", pa.bool_())),
             "Whether each volume is kept by the strategy's scrubbing.",
         ),
-        _number("start", "Time of the first value from the start of the recording.", "s"),
+        _number(
+            "start",
+            "Time of the first value from the start of the recording; null where slice times are "
+            "not corrected: the first volume then holds slices of all of its repetition time.",
+            "s",
+        ),
         _number("sampling_frequency", "Values per second.", "Hz"),
         _text(
             "unit",
