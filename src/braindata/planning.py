@@ -392,7 +392,8 @@ def claim(plan: Plan) -> None:
     provide(plan.layout, plan.regions.values(), plan.placing.files)
     stale = plan.stale_receipts()
     resolution = plan.config.preprocess.fmri.native.resolution
-    check_definitions(plan.new_regions(stale), plan.placing, resolution)
+    spaces = plan.preprocess.spaces()
+    check_definitions(plan.new_regions(stale), plan.placing, resolution, spaces)
     for receipt in stale:
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)

@@ -236,10 +236,15 @@ def _check_whole(job: _Job, found: Result) -> None:
 
 
 def _anatomy(job: _Job) -> list[Path]:
-    """Bring the person's anatomical outputs beside those of the recordings."""
+    """Bring the person's anatomical outputs beside those of the recordings.
+
+    Of one session's job only those of that session: others have made the person's own, too, and two
+    jobs never write one file.
+    """
     target = job.layout.derivatives(job.dataset)
+    folder = job.output.joinpath(*job.unit.split("_"), "anat")
     return [
         bring(path, target / path.relative_to(job.output), job.layout.output)
-        for path in sorted((job.output / f"sub-{job.subject}").rglob("anat/*"))
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if path.name.endswith(_ANATOMICAL)
     ]
