@@ -81,7 +81,7 @@ class Plan:
         self.pins = Pins(
             lock_path(values, there),
             remotes_of(self.config),
-            lambda dataset: self.layout.receipt("raw", dataset),
+            lambda name: self.layout.receipt("raw", name.removesuffix(PUBLISHED)),
         )
         found = read_regions(self.config.regions)
         self.regions: dict[str, Region] = {region.key: region for region in found.regions}
