@@ -81,7 +81,7 @@ class Plan:
         self.pins = Pins(
             lock_path(values, there),
             remotes_of(self.config),
-            lambda dataset: self.layout.receipt("raw", dataset),
+            lambda name: self.layout.receipt("raw", name.removesuffix(PUBLISHED)),
         )
         found = read_regions(self.config.regions)
         self.regions: dict[str, Region] = {region.key: region for region in found.regions}
@@ -392,7 +392,8 @@ def claim(plan: Plan) -> None:
     provide(plan.layout, plan.regions.values(), plan.placing.files)
     stale = plan.stale_receipts()
     resolution = plan.config.preprocess.fmri.native.resolution
-    check_definitions(plan.new_regions(stale), plan.placing, resolution)
+    spaces = plan.preprocess.spaces()
+    check_definitions(plan.new_regions(stale), plan.placing, resolution, spaces)
     for receipt in stale:
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)

@@ -11,6 +11,7 @@ from typing import Any
 from braindata.config import Config
 from braindata.config_fmriprep import place_fmriprep
 from braindata.fmri.backends import DerivativesParameters
+from braindata.regions.spaces import NATIVE
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class PreprocessPlan:
         one = self._datasets[dataset]
         sections = {"fmri": self._fmri.chosen("derivatives" if one.derivatives else None)}
         return {name: sections[name] for name in one.modalities}
+
+    def spaces(self) -> set[str]:
+        """Return the template spaces that images are expected in."""
+        expected = {
+            "native": NATIVE,
+            "derivatives": self._fmri.derivatives.spaces[0],
+            "fmriprep": self._fmri.fmriprep.spaces[0],
+        }
+        backends = {self.backend(dataset) for dataset in self._datasets}
+        return {expected[name] for name in backends if name is not None}
 
     def derivatives(self, dataset: str) -> DerivativesParameters | None:
         """Return what is used of a data set's derivatives; None where it names none."""

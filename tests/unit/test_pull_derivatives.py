@@ -149,6 +149,18 @@ def test_a_new_version_and_damage_are_noticed(
     assert Receipt.read(layout.receipt("raw", "ds")).notes["derivatives"]["version"] == "v1.1.0"
 
 
+def test_without_a_network_what_is_here_goes_on(site: OpenNeuro, tmp_path: Path) -> None:
+    assert pull() == 0
+    Path("datasets.lock").unlink()
+    (tmp_path / "git").rename(tmp_path / "gone")
+    body = yaml.safe_load(Path("my.yaml").read_text())
+    nobody = "http://127.0.0.1:9/{id}.git"
+    body["pull"] |= {"openneuro": nobody, "openneuro_derivatives": nobody}
+    Path("my.yaml").write_text(yaml.safe_dump(body))
+    assert plan().pins.of("ds.derivatives").version == "v1.0.0"
+    assert plan().pins.of("ds").version == "1.0.0"
+
+
 def plan() -> Plan:
     values: dict[str, Any] = yaml.safe_load(Path("my.yaml").read_text())
     return Plan(values, [Path("my.yaml")])

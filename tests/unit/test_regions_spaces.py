@@ -144,15 +144,18 @@ def test_other_spaces_must_be_accepted() -> None:
     with pytest.raises(UsageError, match="r: it is defined in MNI152Lin, the images are in") as e:
         resolve(made("MNI152Lin"), grid(), shape, ones, NATIVE)
     assert f"[MNI152Lin, {NATIVE}] to `spaces: accepted:`" in str(e.value.hint)
-    with pytest.raises(UsageError, match="the images are in MNI152NLin6Asym"):
-        resolve(made("MNI152"), grid(), shape, ones, "MNI152NLin6Asym")
+    with pytest.raises(UsageError, match="the images are in MNI152NLin2009bSym"):
+        resolve(made("MNI152"), grid(), shape, ones, "MNI152NLin2009bSym")
+    for images in ("MNI152NLin2009cAsym", "MNI152NLin6Asym"):
+        assert resolve(made("MNI152"), grid(), shape, ones, images).placement == "accepted"
 
 
 def test_only_what_concerns_a_region_is_told_to_its_job() -> None:
     one = Transform(start="MNI152Lin", end=NATIVE, sha256="0" * 64)
     spaces = Spaces(accepted=(*DEFAULT_ACCEPTED, ("MNI152Lin", NATIVE)), transforms=(one,))
     kept = spaces.concerning({"MNI152"})
-    assert kept == Spaces(accepted=(("MNI152", NATIVE),), transforms=())
+    images = (NATIVE, "MNI152NLin2009cAsym", "MNI152NLin6Asym")
+    assert kept == Spaces(accepted=tuple(("MNI152", one) for one in images), transforms=())
     assert kept == Spaces().concerning({"MNI152"})
     assert spaces.concerning({"MNI152Lin"}).transforms == (one,)
     assert spaces.concerning({NATIVE}) == Spaces(accepted=(), transforms=())

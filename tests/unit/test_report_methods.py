@@ -268,7 +268,11 @@ def test_what_others_preprocessed_is_told(facts: MethodsFacts) -> None:
         "with fMRIPrep 25.2.7 [@esteban2019], in the space MNI152NLin2009cAsym. The others were "
         "preprocessed natively. Anatomy." in text
     )
-    alone = methods(replace(facts, preprocess=None, space=None, pipelines=pipelines[:1]))
+    placed = {region.name: "accepted" for region in facts.regions}
+    alone = methods(
+        replace(facts, preprocess=None, space=None, pipelines=pipelines[:1], placements=placed)
+    )
+    assert "were used in MNI152NLin6Asym as they are" in alone.markdown
     assert "## Preprocessing" in alone.markdown
     assert "natively" not in alone.markdown
 

@@ -163,6 +163,8 @@ def test_what_is_not_there_on_either_side_is_told(run: tuple[Project, Run]) -> N
     rows = {row["subject"]: row for row in read_inventory(layout, "v25")}
     assert rows["01"]["status"] == "used"
     assert (rows["01"]["fetched"], rows["01"]["sha256"]) == (False, None)
+    # That their images are not there is what was asked for.
+    assert rows["01"]["validator_errors"] == []
     assert rows["02"]["status"] == "quarantined"
     assert "hold nothing of this recording" in rows["02"]["reason"]
     assert "fMRIPrep fail" in rows["02"]["hint"]

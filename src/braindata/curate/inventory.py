@@ -217,6 +217,9 @@ def build_inventory(
             row["warnings"].append(f"sub-{subject} has no row in {FILE}")
         beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
         concerned = {f"/{one}" for one in (path, beside, row["events"], row["t1w"]) if one}
+        if source.derived is not None:
+            # Images that nobody asked for are links that lead nowhere: no fault of the data set.
+            concerned -= {f"/{one}" for one in (path, row["t1w"]) if not source.sha256.get(one)}
         row["validator_errors"] = sorted(e for one in concerned for e in errors.get(one, ()))
         row["status"] = "used"
         by_choice = excluded_before_reading(row, parameters, choice, firsts[path])

@@ -11,14 +11,7 @@ from braindata.fmri.parameters import NativeParameters
 
 Backend = Literal["native", "derivatives", "fmriprep"]
 # Of MNI's templates, those in which regions of the default sets are placed without a transform.
-SPACES = (
-    "MNI152NLin2009cAsym",
-    "MNI152NLin6Asym",
-    "MNI152NLin2009aSym",
-    "MNI152NLin2009aAsym",
-    "MNI152NLin2009cSym",
-    "MNI152NLin6Sym",
-)
+SPACES = ("MNI152NLin2009cAsym", "MNI152NLin6Asym", "MNI152NLin2009aSym")
 
 
 class DerivativesParameters(BaseModel):

@@ -22,11 +22,16 @@ Placement = Literal["same space", "transformed", "accepted"]
 PLACEMENTS: tuple[Placement, ...] = ("same space", "transformed", "accepted")
 
 NATIVE = "MNI152NLin2009aSym"
-# What the default sets need on native output; docs/regions.md says how far these are apart.
+# What the default sets need on native output, and on fMRIPrep's in its usual spaces;
+# docs/regions.md says how far these are apart.
 DEFAULT_ACCEPTED = (
     ("MNI152", NATIVE),
     ("MNI152NLin6Asym", NATIVE),
     ("MNI152NLin2009cAsym", NATIVE),
+    ("MNI152", "MNI152NLin2009cAsym"),
+    ("MNI152NLin6Asym", "MNI152NLin2009cAsym"),
+    ("MNI152", "MNI152NLin6Asym"),
+    ("MNI152NLin2009cAsym", "MNI152NLin6Asym"),
 )
 
 

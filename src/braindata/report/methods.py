@@ -162,6 +162,12 @@ class MethodsText:
     html: str
 
 
+def _spaces(facts: MethodsFacts) -> str | None:
+    """Return the spaces of all recordings, whatever preprocessed them."""
+    spaces = {one.space for one in facts.pipelines} | ({facts.space} if facts.space else set())
+    return _listed(sorted(spaces)) or None
+
+
 def methods(facts: MethodsFacts) -> MethodsText:
     """Write the methods text.
 
@@ -205,7 +211,7 @@ def methods(facts: MethodsFacts) -> MethodsText:
         thresholds=_listed(region_words.thresholds(facts.regions)),
         by_coordinates=region_words.by_coordinates(facts.regions),
         resampling=region_words.resampling(facts.regions),
-        placements=region_words.placements(facts.regions, facts.placements, facts.space),
+        placements=region_words.placements(facts.regions, facts.placements, _spaces(facts)),
         sources=_cited_sources(sources, library, cite),
         levels=_levels(facts.regions, of_regions, library, cite),
         cleaning=None if facts.extract is None else describe_cleaning(facts.extract, cite),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from braindata.bids.derived import Derivatives
-from braindata.errors import BraindataError, DataError
+from braindata.errors import BraindataError, DataError, UsageError
 from braindata.files import write_text
 from braindata.fmri.backends import DerivativesParameters
 from braindata.fmri.derived import Source, bring, pipeline_of, read_to_end
@@ -102,7 +102,11 @@ def preprocess(
 def _run(job: _Job, rows: list[dict[str, Any]]) -> int:
     """Run the container and return its exit code."""
     layout, run = job.layout, job.parameters.run
-    assert run.license_file is not None
+    if run.license_file is None:
+        raise UsageError(
+            "fMRIPrep needs FreeSurfer's licence file, and --machine names none",
+            hint="run Snakemake: it tells jobs what the configuration says",
+        )
     bids = job.folder / "bids"
     shutil.rmtree(bids, ignore_errors=True)
     # What an earlier attempt wrote would pass for this one's; FreeSurfer's folder is gone on with.
@@ -236,10 +240,15 @@ def _check_whole(job: _Job, found: Result) -> None:
 
 
 def _anatomy(job: _Job) -> list[Path]:
-    """Bring the person's anatomical outputs beside those of the recordings."""
+    """Bring the person's anatomical outputs beside those of the recordings.
+
+    Of one session's job only those of that session: others have made the person's own, too, and two
+    jobs never write one file.
+    """
     target = job.layout.derivatives(job.dataset)
+    folder = job.output.joinpath(*job.unit.split("_"), "anat")
     return [
         bring(path, target / path.relative_to(job.output), job.layout.output)
-        for path in sorted((job.output / f"sub-{job.subject}").rglob("anat/*"))
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if path.name.endswith(_ANATOMICAL)
     ]

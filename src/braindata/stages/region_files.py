@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from braindata.errors import BraindataError, UsageError
@@ -11,6 +12,7 @@ from braindata.files import atomic_path, sha256_file
 from braindata.layout import Layout
 from braindata.regions.definition import Region
 from braindata.regions.files import LABELS_SUFFIX, Placing, RegionFiles, suffix_of
+from braindata.regions.spaces import NATIVE
 
 
 def provide(layout: Layout, regions: Iterable[Region], files: RegionFiles) -> None:
@@ -62,7 +64,12 @@ def _copy(path: Path, folder: Path, sha256: str) -> None:
             )
 
 
-def check_definitions(regions: Iterable[Region], placing: Placing, resolution: int) -> None:
+def check_definitions(
+    regions: Iterable[Region],
+    placing: Placing,
+    resolution: int,
+    spaces: Collection[str] = (NATIVE,),
+) -> None:
     """Check regions on the template's grid.
 
     Parameters
@@ -73,6 +80,8 @@ def check_definitions(regions: Iterable[Region], placing: Placing, resolution: i
         Their files, and how they get into the template's space.
     resolution : int
         Voxel size of the grid in mm.
+    spaces : collection of str
+        The spaces that images are expected in.
 
     Raises
     ------
@@ -86,13 +95,16 @@ def check_definitions(regions: Iterable[Region], placing: Placing, resolution: i
     from braindata.regions.checks import check_region
     from braindata.regions.template import template_grid
 
-    grid = template_grid(resolution)
     faults: list[BraindataError] = []
-    for region in regions:
-        try:
-            check_region(region, grid, placing)
-        except BraindataError as error:
-            faults.append(error)
+    for space in sorted(spaces):
+        # Of the templates of MNI one stands for all: whether a region is where it says is told by
+        # centimetres.
+        grid = replace(template_grid(resolution), space=space)
+        for region in regions:
+            try:
+                check_region(region, grid, placing)
+            except BraindataError as error:
+                faults.append(error)
     if len(faults) == 1:
         raise UsageError(faults[0].problem, file=faults[0].file, hint=faults[0].hint)
     if faults:
