@@ -16,7 +16,7 @@ from braindata.align import (
 )
 from braindata.align.procrustes import Person
 from braindata.align.selection import choose, held_out_matching
-from braindata.align.srm import principal_times
+from braindata.align.shared import principal_times
 from braindata.errors import DamageError, DataError, UsageError
 from tests.unit.align_data import scrambled
 
@@ -58,7 +58,9 @@ def test_response_equals_textbook_procrustes():
     rng = np.random.default_rng(7)
     everybody = rng.standard_normal((3, 80, 12))
     data = {str(n): {"run": series} for n, series in enumerate(everybody)}
-    model = ResponseHyperalignment(**PLAIN, center=False, dtype="float64").fit(data)
+    model = ResponseHyperalignment(
+        n_iter=2, start="anatomy", **PLAIN, center=False, dtype="float64"
+    ).fit(data)
     mean = everybody.mean(axis=0)
     for _ in range(2):
         maps = []

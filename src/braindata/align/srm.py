@@ -1,7 +1,7 @@
 """The deterministic shared response model: a few dimensions that all people have in common.
 
-Chen et al. 2015, "A reduced-dimension fMRI shared response model", NeurIPS 28. The group's
-principal dimensions by a randomised range finder: Halko et al. 2011, doi:10.1137/090771806.
+Chen et al. 2015, "A reduced-dimension fMRI shared response model", NeurIPS 28. How
+the members' bases are found: `shared`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from scipy import linalg
 
 from braindata.align.base import Hyperalignment
 from braindata.align.procrustes import (
@@ -23,12 +22,10 @@ from braindata.align.procrustes import (
 )
 from braindata.align.runs import Rows, Subjects, place, shared_rows
 from braindata.align.selection import choose
+from braindata.align.shared import shared_bases
 from braindata.align.template import Template
 from braindata.errors import DataError, UsageError
 
-# Dimensions beyond those asked for, and passes over the data, of the range finder.
-OVERSAMPLING = 10
-POWER_ITERATIONS = 2
 RANKS = (10, 20, 40, 60, 80, 120, 160)
 
 
@@ -123,23 +120,7 @@ class DeterministicSRM(Hyperalignment):
     def _fit_group(
         self, people: list[Person], rows: Rows
     ) -> tuple[Array, list[Rotation], Array | None]:
-        times = principal_times(people, rows.n_rows, self.rank_, self.seed)
-        bases, small = [], []
-        for person in people:
-            basis, triangle = linalg.qr(
-                person.series.T @ times[person.rows], mode="economic", check_finite=False
-            )
-            bases.append(basis)
-            small.append(triangle)
-        shared = np.eye(times.shape[1], dtype=times.dtype)
-        turns: list[Array] = []
-        for _ in range(self.n_iter):
-            turns = [polar(triangle @ shared)[0] for triangle in small]
-            shared = sum(
-                (triangle.T @ turn for triangle, turn in zip(small, turns, strict=True)),
-                np.zeros_like(shared),
-            ) / len(people)
-        maps = [basis @ turn for basis, turn in zip(bases, turns, strict=True)]
+        maps = shared_bases(people, rows.n_rows, self.rank_, self.n_iter, self.seed)
         response = mean_of_rows(
             ((p.rows, p.series @ found) for p, found in zip(people, maps, strict=True)),
             (rows.n_rows, self.rank_),
@@ -183,38 +164,3 @@ class DeterministicSRM(Hyperalignment):
                 anchor=template.anchor,
             )
         return Rotation((polar(cross)[0],))
-
-
-def principal_times(people: list[Person], n_rows: int, rank: int, seed: int) -> Array:
-    """Return the group's first principal time courses, over all voxels of all people.
-
-    Parameters
-    ----------
-    people : list of Person
-    n_rows : int
-    rank : int
-    seed : int
-
-    Returns
-    -------
-    array, shape (n_rows, rank)
-        Orthonormal.
-    """
-    dtype = people[0].series.dtype
-    width = min(rank + OVERSAMPLING, n_rows)
-    rng = np.random.default_rng(seed)
-    times = rng.standard_normal((n_rows, width)).astype(dtype)
-    for _ in range(POWER_ITERATIONS):
-        times = linalg.qr(_through(people, times), mode="economic", check_finite=False)[0]
-    projected = [person.series.T @ times[person.rows] for person in people]
-    gram = sum((part.T @ part for part in projected), np.zeros((width, width), dtype))
-    _, vectors = linalg.eigh(gram, check_finite=False)
-    found: Array = np.ascontiguousarray(times @ vectors[:, ::-1][:, :rank])
-    return found
-
-
-def _through(people: list[Person], times: Array) -> Array:
-    total = np.zeros_like(times)
-    for person in people:
-        total[person.rows] += person.series @ (person.series.T @ times[person.rows])
-    return total
