@@ -121,11 +121,10 @@ class DeterministicSRM(Hyperalignment):
         self, people: list[Person], rows: Rows
     ) -> tuple[Array, list[Rotation], Array | None]:
         maps = shared_bases(people, rows.n_rows, self.rank_, self.n_iter, self.seed)
-        response = mean_of_rows(
-            ((p.rows, p.series @ found) for p, found in zip(people, maps, strict=True)),
-            (rows.n_rows, self.rank_),
-            self.dtype,
-        )
+        # A last round among all time courses: members get the map that a newcomer would.
+        response = self._mean_response(people, maps, rows)
+        maps = [polar(p.series.T @ response[p.rows])[0] for p in people]
+        response = self._mean_response(people, maps, rows)
         anchor = self._mean_basis(maps)
         if self.prior and anchor is None:
             raise DataError(
@@ -139,6 +138,13 @@ class DeterministicSRM(Hyperalignment):
             for p, found in zip(people, maps, strict=True)
         ]
         return response, rotations, anchor
+
+    def _mean_response(self, people: list[Person], maps: list[Array], rows: Rows) -> Array:
+        return mean_of_rows(
+            ((p.rows, p.series @ found) for p, found in zip(people, maps, strict=True)),
+            (rows.n_rows, self.rank_),
+            self.dtype,
+        )
 
     def _mean_basis(self, maps: list[Array]) -> Array | None:
         if len({found.shape for found in maps}) > 1:
