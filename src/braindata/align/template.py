@@ -1,0 +1,162 @@
+"""What a group has in common, frozen: its response, and how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braindata.align.procrustes import Array
+from braindata.align.runs import Rows
+from braindata.errors import DamageError
+from braindata.files import atomic_path
+
+FORMAT = 1
+_META = "meta.json"
+# Zip files name a time for each entry; the same template must be the same bytes.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A common space that never changes once it is made.
+
+    Attributes
+    ----------
+    response : array, shape (n_rows, n_dimensions)
+        What the members have in common.
+    finish : array, shape (n_dimensions, n_common)
+        From these dimensions to the ones that `transform` returns: the principal ones, weighted.
+    anchor : array, shape (n_voxels, n_dimensions), or None
+        Where anatomy expects the dimensions; None where each voxel is its own.
+    rows : Rows
+        Which volumes of which runs the rows of `response` are.
+    members : tuple of str
+        The people from whom it was made.
+    fitted_on : tuple of (str, tuple of str)
+        Each member's runs.
+    method : str
+        The class that made it.
+    parameters : dict
+        What it was made with, choices on inner runs among them.
+    seed : int
+    parcellation : str
+        Hash of the parcel's voxels, empty when unknown.
+    versions : dict of str to str
+        Of the libraries that touched the numbers.
+    """
+
+    response: Array
+    finish: Array
+    anchor: Array | None
+    rows: Rows
+    members: tuple[str, ...]
+    fitted_on: tuple[tuple[str, tuple[str, ...]], ...]
+    method: str
+    parameters: dict[str, Any]
+    seed: int
+    parcellation: str
+    versions: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for array in self.arrays().values():
+            array.setflags(write=False)
+
+    @property
+    def rank(self) -> int:
+        """Number of common dimensions."""
+        return int(self.finish.shape[1])
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of all that it is: another member, run, parameter or number is another template."""
+        digest = hashlib.sha256(json.dumps(self.meta(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def arrays(self) -> dict[str, Array]:
+        """Return its arrays by name."""
+        named = {"response": self.response, "finish": self.finish, "anchor": self.anchor}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def meta(self) -> dict[str, Any]:
+        """Return what is not an array, as JSON holds it."""
+        return {
+            "format": FORMAT,
+            "rows": [list(run) for run in self.rows.runs],
+            "members": list(self.members),
+            "fitted_on": [[subject, list(runs)] for subject, runs in self.fitted_on],
+            "method": self.method,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "parcellation": self.parcellation,
+            "versions": self.versions,
+        }
+
+
+def save_template(template: Template, path: Path) -> None:
+    """Write a template: a zip file of arrays (as numpy's .npz) and one JSON; the same bytes always.
+
+    Parameters
+    ----------
+    template : Template
+    path : Path
+        Ends in `.npz`.
+    """
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
+        meta = json.dumps(template.meta(), sort_keys=True, indent=1)
+        archive.writestr(zipfile.ZipInfo(_META, _TIME), meta)
+        for name, array in sorted(template.arrays().items()):
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _TIME), buffer.getvalue())
+
+
+def load_template(path: Path) -> Template:
+    """Read a template that `save_template` wrote.
+
+    Raises
+    ------
+    DamageError
+        The file is no template, or not one of this version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read(_META))
+            arrays = {
+                name.removesuffix(".npy"): np.lib.format.read_array(
+                    io.BytesIO(archive.read(name)), allow_pickle=False
+                )
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise DamageError(
+            f"no template can be read: {error}", file=path, hint="fit it again"
+        ) from error
+    if meta["format"] != FORMAT:
+        raise DamageError(
+            f"a template of format {meta['format']}, not {FORMAT}", file=path, hint="fit it again"
+        )
+    return Template(
+        response=arrays["response"],
+        finish=arrays["finish"],
+        anchor=arrays.get("anchor"),
+        rows=Rows(tuple((run, n) for run, n in meta["rows"])),
+        members=tuple(meta["members"]),
+        fitted_on=tuple((subject, tuple(runs)) for subject, runs in meta["fitted_on"]),
+        method=meta["method"],
+        parameters=meta["parameters"],
+        seed=meta["seed"],
+        parcellation=meta["parcellation"],
+        versions=meta["versions"],
+    )
