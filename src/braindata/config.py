@@ -151,6 +151,17 @@ class Config(Section):
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."
     )
+    pseudonymise: bool = Field(
+        default=False,
+        description="Whether people have pseudonyms (a keyed hash of their labels) in tables and "
+        "report, and dates of events are left out of them: docs/curation.md.",
+    )
+    pseudonym_key: str = Field(
+        default="pseudonyms.key",
+        min_length=1,
+        description="File of the secret key of the pseudonyms, outside of `output`; made where it "
+        "is not there. The environment's BRAINDATA_PSEUDONYM_KEY counts more.",
+    )
     exclusions: str = Field(
         default=DEFAULT_EXCLUSIONS,
         description="A folder with a file `<id of the data set>.yaml` for each data set of which "
@@ -241,7 +252,7 @@ def load_config(
     """
     documents = [read_document(file) for file in files]
     config = parse_config(values, documents)
-    base = {key: _base_folder(key, values.get(key), documents) for key in ("output", "datasets")}
+    base = {key: base_folder(key, values.get(key), documents) for key in ("output", "datasets")}
     output = (base["output"] / Path(config.output).expanduser()).resolve()
     if set("{}") & set(str(output)):
         raise UsageError(
@@ -291,7 +302,7 @@ def load_config(
 
 
 def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[Document]) -> str:
-    folder = _base_folder("exclusions", values.get("exclusions"), documents)
+    folder = base_folder("exclusions", values.get("exclusions"), documents)
     if "exclusions" not in values:
         # Where the project's own files lie: nobody has stated it, so nobody misses it.
         found = _existing(DEFAULT_EXCLUSIONS, *map(_project, documents[::-1]), Path.cwd())
@@ -338,7 +349,7 @@ def load_region_config(
     documents = [read_document(file) for file in files]
     nobody = [{"id": "none", "source": "."}]
     config = parse_config({**values, "datasets": values.get("datasets") or nobody}, documents)
-    output = _base_folder("output", values.get("output"), documents)
+    output = base_folder("output", values.get("output"), documents)
     placed = _region_paths(config, values, documents, home)
     return config.model_copy(update=placed), (output / Path(config.output).expanduser()).resolve()
 
@@ -348,7 +359,7 @@ def _region_paths(
 ) -> dict[str, Any]:
     """Return `regions` and `spaces` with absolute paths."""
     paths = (config.regions,) if isinstance(config.regions, str) else config.regions
-    folder = _base_folder("regions", values.get("regions"), documents)
+    folder = base_folder("regions", values.get("regions"), documents)
     regions = []
     for number, path in enumerate(paths):
         found = _existing(path, folder, Path.cwd(), *([home] if home else []))
@@ -363,7 +374,7 @@ def _region_paths(
                 hint=f"looked in {folder} and in {Path.cwd()}",
             )
         regions.append(str(found))
-    folder = _base_folder("spaces", values.get("spaces"), documents)
+    folder = base_folder("spaces", values.get("spaces"), documents)
     transforms = []
     for number, transform in enumerate(config.spaces.transforms):
         found = _existing(transform.file, folder, Path.cwd())
@@ -378,7 +389,8 @@ def _region_paths(
     return {"regions": tuple(regions), "spaces": spaces}
 
 
-def _base_folder(key: str, value: object, documents: Sequence[Document]) -> Path:
+def base_folder(key: str, value: object, documents: Sequence[Document]) -> Path:
+    """Return what a path under a key is relative to (see `load_config`)."""
     for document in reversed(documents):
         body = document.value
         if isinstance(body, dict) and key in body and body[key] == value:

@@ -182,14 +182,33 @@ def test_people_without_a_row_or_a_folder(bids: Path) -> None:
     facts = inventory.facts()
     assert facts["participants"]["n"] == 3
     # Above 89 years an age tells who somebody is.
-    age = {"kind": "number", "n": 2, "unit": "year", "median": 59.5, "min": 30.0, "max": 89.0}
-    assert facts["participants"]["columns"]["age"] == age
+    age = {"kind": "number", "n": 2, "unit": "year", "median": 60.0, "min": 30.0, "max": 90.0}
+    assert facts["participants"]["columns"]["age"] == age | {"older": True}
     assert facts["participants"]["columns"]["sex"]["levels"] == {"F": 2, "M": 1}
-    assert "participants.tsv has people without a folder: 09" in facts["warnings"]
+    assert "participants.tsv has people without a folder: sub-09" in facts["warnings"]
     assert any("byte-order mark" in one for one in facts["warnings"])
     assert any("Windows" in one for one in facts["warnings"])
     assert row(bids, "03")["warnings"] == ["sub-03 has no row in participants.tsv"]
     assert row(bids, "01")["warnings"] == []
+    assert json.loads(row(bids, "01")["participant"]) == {
+        "age": 90,
+        "age_over_89": True,
+        "sex": "F",
+    }
+    assert json.loads(row(bids, "02")["participant"]) == {"age": 30, "sex": "M"}
+    assert row(bids, "03")["participant"] is None
+
+
+def test_of_people_no_dates_and_no_free_text(bids: Path) -> None:
+    text = "participant_id\tage_months\thand\tborn\tremarks\tscore\n"
+    for number in (1, 2, 3):
+        text += f"sub-0{number}\t9{number}\tright\t1980-01-0{number}\tcame late {number}\t1.5\n"
+    (bids / "participants.tsv").write_text(text)
+    assert json.loads(row(bids, "02")["participant"]) == {
+        "age_months": 92,
+        "hand": "right",
+        "score": 1.5,
+    }
 
 
 @pytest.mark.parametrize("text", [b"", b"a\tb\n1\t2\n", b"participant_id\n", b"\xff\xfe\x00"])

@@ -165,6 +165,7 @@ def build_inventory(
             "n_echoes": echoes[path],
             "licence": licence,
             "licence_class": licence_class(licence),
+            "participant": participants.people.get(subject),
             "warnings": [],
         }
         if participants.labels and subject not in participants.labels:

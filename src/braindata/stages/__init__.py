@@ -3,7 +3,7 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 3,
+    "curate": 4,
     "preprocess": 1,
     "pack": 3,
     "extract": 3,

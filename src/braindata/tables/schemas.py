@@ -97,6 +97,11 @@ RECORDINGS = pa.schema(
         _column(
             "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
         ),
+        _text(
+            "participant",
+            "What `participants.tsv` says of the person, as one JSON object, types kept; without "
+            "dates and free text. An age above 89 is 90, and `age_over_89` stands beside it.",
+        ),
         _text("licence", "Licence of the data set as its description states it."),
         _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
         _text("status", "`used`, `excluded` (by a rule) or `quarantined` (bad data)."),
