@@ -25,6 +25,7 @@ from braindata.curate.participants import read_participants
 from braindata.curate.validator import Verdict
 from braindata.errors import DataError
 from braindata.files import sha256_file
+from braindata.report.cards import dataset_cards
 
 SIDECAR = {
     "RepetitionTime": 2.0,
@@ -451,3 +452,61 @@ def test_an_endless_line_is_refused_by_name_and_not_read(bids: Path, name: str) 
     assert "1,024 MiB" in found["01"]["reason"]
     assert found["02"]["status"] == "used"
     assert peak < 50 * 1024**2
+
+
+def test_terms_are_told_as_they_are_stated(bids: Path) -> None:
+    description = {
+        "Name": "x",
+        "BIDSVersion": "1.9.0",
+        "License": "CC0",
+        "HowToAcknowledge": " cite us ",
+        "EthicsApprovals": ["Board A, 12", 7, ""],
+        "Acknowledgements": {"no": "text"},
+        "DataUseAgreement": "word " * 1000,
+    }
+    (bids / "dataset_description.json").write_text(json.dumps(description))
+    for name in ("README.md", "DUA.pdf", "CONSENT", "sub-01/README", "readme_old.txt"):
+        (bids / name).write_text("x")
+    inventory = build(bids)
+    found = inventory.facts()["terms"]
+    assert found["files"] == ["CONSENT", "DUA.pdf", "README.md"]
+    agreement = found["stated"].pop("DataUseAgreement")
+    assert len(agreement) == 2001
+    assert found["stated"] == {
+        "License": "CC0",
+        "HowToAcknowledge": "cite us",
+        "EthicsApprovals": "Board A, 12",
+    }
+    rows = inventory.table.to_pylist()
+    (card,) = dataset_cards(rows, {"ds": inventory.facts()})
+    assert card["terms"]["HowToAcknowledge"] == "cite us"
+    assert card["terms_files"] == ["CONSENT", "DUA.pdf", "README.md"]
+
+
+def test_what_is_doubtful_a_person_can_bring_back(bids: Path) -> None:
+    events = "onset\tduration\n1\t1\n2000\t1\n3000\t1\n"
+    (bids / "sub-01/func/sub-01_task-a_events.tsv").write_text(events)
+    (bids / "sub-02/func/sub-02_task-a_bold.json").write_text('{"RepetitionTime": 1.9}')
+    (bids / "sub-03/func/sub-03_task-a_bold.nii.gz").write_bytes(b"no image")
+    hurt = {row["subject"]: row for row in build(bids).table.to_pylist()}
+    assert {row["status"] for row in hurt.values()} == {"quarantined"}
+    assert "`include`" in hurt["01"]["hint"]
+    assert "`include`" in hurt["02"]["hint"]
+    signed = {"who": "A", "when": "2026-01-31", "why": "asked the lab"}
+    include = [{"subject": label, **signed} for label in ("01", "02", "03")]
+    choice = Choice.model_validate({"decisions": {"include": include}})
+    back = {row["subject"]: row for row in build(bids, choice).table.to_pylist()}
+    assert [back[label]["status"] for label in ("01", "02", "03")] == [
+        "used",
+        "used",
+        "quarantined",
+    ]
+    assert back["01"]["n_events"] == 3
+    assert back["02"]["tr"] == 1.9
+    for label in ("01", "02"):
+        assert any(
+            "brought back: asked the lab (A, 2026-01-31)" in w for w in back[label]["warnings"]
+        )
+    # No decision makes an image of what is none.
+    assert back["03"]["reason"] == hurt["03"]["reason"]
+    assert back["03"]["hint"].startswith("it is included (A), which mends no data: is it truncated")

@@ -22,16 +22,19 @@ from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
 from braindata.curate.acquisition import acquisition, check_slice_timing, echo_counts
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.field_maps import FieldMaps
-from braindata.curate.header import check_tr, read_bold_header
+from braindata.curate.header import check_tr, read_bold_header, require_same_tr
 from braindata.curate.judging import (
     excluded_before_reading,
     excluded_by_rule,
     require_contents,
     require_events_within,
+    told_to_who_included,
+    unless_included,
 )
 from braindata.curate.licences import licence_class
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.participants import FILE, Participants, against_folders, read_participants
+from braindata.curate.terms import terms
 from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
 from braindata.errors import DataError
@@ -79,6 +82,8 @@ class Inventory:
         What the data set says of its people.
     warnings : list of str
         What is odd about the data set as a whole.
+    terms : dict
+        What it states of consent and re-use (see `terms`).
     """
 
     table: pa.Table
@@ -86,6 +91,7 @@ class Inventory:
     roles: dict[str, str] = field(default_factory=dict)
     participants: Participants = field(default_factory=Participants)
     warnings: list[str] = field(default_factory=list)
+    terms: dict[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what the data set's card says, as JSON: numbers, no person's values."""
@@ -97,6 +103,7 @@ class Inventory:
             "images": dict(sorted(Counter(self.roles.values()).items())),
             "misnamed": [path for path, role in self.roles.items() if role == MISNAMED],
             "warnings": self.warnings,
+            "terms": self.terms,
         }
 
 
@@ -133,7 +140,8 @@ def build_inventory(
         folders = {path.rpartition("/")[0] for path in source.sha256}
         images = [path for path in images if path in source.sha256 or path in folders]
     tree = Tree(source.root)
-    stated = dataset_description(source.root).get("License")
+    description = dataset_description(source.root)
+    stated = description.get("License")
     licence = None if stated is None else str(stated)
     bolds = [path for path in images if stem(path).endswith("_bold")]
     t1ws = _by_subject(path for path in images if stem(path).endswith("_T1w"))
@@ -189,6 +197,7 @@ def build_inventory(
         account({*source.sha256, *images}, images, rows),
         participants,
         [*participants.warnings, *against_folders(participants, _people(source.root))],
+        terms(description, source.sha256),
     )
 
 
@@ -292,10 +301,10 @@ def _judge(
         row["warnings"] += odd
         if by_choice is not None:
             return by_choice
-        _read(tree, row, metadata)
+        _read(tree, row, metadata, choice)
     except DataError as error:
         # Of what nobody asked for, nobody need mend the sidecars.
-        return by_choice or Outcome.quarantine(error)
+        return by_choice or told_to_who_included(Outcome.quarantine(error), row, choice)
     by_rule = excluded_by_rule(row, parameters, choice)
     if by_rule is not None:
         return by_rule
@@ -308,7 +317,7 @@ def _judge(
     return Outcome("done")
 
 
-def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
+def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any], choice: Choice) -> None:
     """Complete a row with what its image's header and its events say."""
     root = tree.root
     for key in ("path", "events", "t1w"):
@@ -322,6 +331,8 @@ def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
     }
     stating = stated_in(tree, row["path"], "RepetitionTime") or root / row["path"]
     row["tr"] = tr = check_tr(header, metadata, stating)
+    with unless_included(row, choice):
+        require_same_tr(header, tr, stating)
     row["sampling_frequency"] = 1.0 / tr
     row["warnings"] += check_slice_timing(metadata, header.shape, tr)
     if row["events"] is not None:
@@ -329,5 +340,6 @@ def _read(tree: Tree, row: dict[str, Any], metadata: dict[str, Any]) -> None:
         events = read_event_times(path)
         end = header.n_volumes * tr
         row |= {"n_events": len(events.onset), "event_columns": events.columns}
-        require_events_within(events, end, path)
+        with unless_included(row, choice):
+            require_events_within(events, end, path)
         row["warnings"] += check_text(path) + check_events(events, path.name, end, tr)

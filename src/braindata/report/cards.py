@@ -66,6 +66,8 @@ def _card(name: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str,
         "n_images": sum(images.values()),
         "misnamed": facts.get("misnamed", [])[:MAX_LISTED],
         "warnings": facts.get("warnings", []),
+        "terms": facts.get("terms", {}).get("stated", {}),
+        "terms_files": facts.get("terms", {}).get("files", []),
     }
 
 
