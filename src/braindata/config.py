@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.parameters import Alignment, CurateParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
@@ -67,6 +67,10 @@ class Dataset(Section):
     event_mapping: EventMapping = Field(
         default_factory=EventMapping,
         description="Which columns of its events files hold what of a trial.",
+    )
+    alignment: Alignment = Field(
+        default_factory=Alignment,
+        description="Which recordings people's maps into a common space are fitted on.",
     )
 
 

@@ -190,7 +190,9 @@ class Plan:
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
         decisions = self._decisions.get(dataset, Decisions()).at("curate")
-        return Choice(subjects=one.subjects, tasks=one.tasks, decisions=decisions)
+        return Choice(
+            subjects=one.subjects, tasks=one.tasks, decisions=decisions, alignment=one.alignment
+        )
 
     def step_version(self, stage: str) -> int:
         """Return the stage's `STEP_VERSION`."""

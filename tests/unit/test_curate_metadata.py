@@ -510,3 +510,12 @@ def test_what_is_doubtful_a_person_can_bring_back(bids: Path) -> None:
     # No decision makes an image of what is none.
     assert back["03"]["reason"] == hurt["03"]["reason"]
     assert back["03"]["hint"].startswith("it is included (A), which mends no data: is it truncated")
+
+
+@pytest.mark.parametrize(
+    ("alignment", "fits"),
+    [({}, True), ({"tasks": ["a"]}, True), ({"tasks": ["b"]}, False), ({"runs": ["1"]}, False)],
+)
+def test_what_maps_are_fitted_on(bids: Path, alignment: dict[str, list[str]], fits: bool) -> None:
+    choice = Choice.model_validate({"alignment": alignment})
+    assert {row["fits_alignment"] for row in build(bids, choice).table.to_pylist()} == {fits}

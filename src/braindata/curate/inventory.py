@@ -173,6 +173,7 @@ def build_inventory(
             "n_echoes": echoes[path],
             "licence": licence,
             "licence_class": licence_class(licence),
+            "fits_alignment": choice.alignment.fits(names["task"], names["run"]),
             "participant": participants.people.get(subject),
             "warnings": [],
         }

@@ -45,6 +45,23 @@ class CurateParameters(BaseModel):
         return known
 
 
+class Alignment(BaseModel):
+    """Which recordings of a data set people's maps into a common space are fitted on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[str, ...] = Field(
+        default=(), description="Labels of tasks, as in file names; empty means all."
+    )
+    runs: tuple[str, ...] = Field(
+        default=(), description="Runs, as in file names ('01' for run-01); empty means all."
+    )
+
+    def fits(self, task: str | None, run: str | None) -> bool:
+        """Whether maps are fitted on a recording of a task and run."""
+        return (not self.tasks or task in self.tasks) and (not self.runs or run in self.runs)
+
+
 class Choice(BaseModel):
     """What is chosen of one data set.
 
@@ -54,6 +71,8 @@ class Choice(BaseModel):
         Use only these (labels as in file names); empty means all.
     decisions : Decisions
         What people decided about single recordings, as far as it counts here.
+    alignment : Alignment
+        On which recordings maps into a common space are fitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,3 +80,4 @@ class Choice(BaseModel):
     subjects: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     decisions: Decisions = Decisions()
+    alignment: Alignment = Alignment()

@@ -97,6 +97,12 @@ RECORDINGS = pa.schema(
         _column(
             "distortion_corrected", pa.bool_(), "Whether susceptibility distortion was corrected."
         ),
+        _column(
+            "fits_alignment",
+            pa.bool_(),
+            "Whether people's maps into a common space may be fitted on it, as `alignment` of its "
+            "data set in the configuration says.",
+        ),
         _text(
             "participant",
             "What `participants.tsv` says of the person, as one JSON object, types kept; without "
