@@ -156,6 +156,14 @@ def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
     return tr
 
 
+def stated_tr(metadata: dict[str, Any]) -> float | None:
+    """Return the repetition time in s of the sidecars, where it is one; no image is needed."""
+    stated = metadata.get("RepetitionTime")
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return None
+    return float(stated) if TR_RANGE[0] <= stated <= TR_RANGE[1] else None
+
+
 def require_same_tr(header: BoldHeader, tr: float, path: Path) -> None:
     """Check that the header states the repetition time that counts, or none.
 

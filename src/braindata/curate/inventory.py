@@ -22,7 +22,7 @@ from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
 from braindata.curate.acquisition import acquisition, check_slice_timing, echo_counts
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.field_maps import FieldMaps
-from braindata.curate.header import check_tr, read_bold_header, require_same_tr
+from braindata.curate.header import check_tr, read_bold_header, require_same_tr, stated_tr
 from braindata.curate.judging import (
     excluded_before_reading,
     excluded_by_rule,
@@ -300,6 +300,9 @@ def _judge(
         columns, odd = acquisition(metadata)
         row |= columns | {"field_maps": field_maps.of(row["path"], metadata)}
         row["warnings"] += odd
+        tr = stated_tr(metadata)
+        if tr is not None:
+            row |= {"tr": tr, "sampling_frequency": 1.0 / tr}
         if by_choice is not None:
             return by_choice
         _read(tree, row, metadata, choice)
