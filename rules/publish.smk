@@ -13,9 +13,12 @@ rule publish:
     resources:
         mem_mb=1000,
         runtime=60,
+        # No parameter: the same key may lie elsewhere. Which one it is, is one.
+        key=PLAN.pseudonym_key(),
     params:
         folder=output_folder,
         parameters=PLAN.parameters("publish"),
         step_version=PLAN.step_version("publish"),
     shell:
-        "braindata publish --output {params.folder:q} --parameters {params.parameters:q} > {log:q} 2>&1"
+        "braindata publish --output {params.folder:q} --parameters {params.parameters:q}"
+        " --key={resources.key:q} > {log:q} 2>&1"

@@ -14,8 +14,9 @@ rule report:
     resources:
         mem_mb=1500,
         runtime=120,
+        key=PLAN.pseudonym_key(),
     params:
         folder=output_folder,
         step_version=PLAN.step_version("report"),
     shell:
-        "braindata report --output {params.folder:q} > {log:q} 2>&1"
+        "braindata report --output {params.folder:q} --key={resources.key:q} > {log:q} 2>&1"

@@ -40,6 +40,8 @@ _PARAMETERS = click.option(
     "--parameters", default="{}", help="The stage's parameters as JSON; the rest are defaults."
 )
 
+_KEY = click.option("--key", default="", help="File of the pseudonyms' key; empty for none.")
+
 
 @click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="braindata")
@@ -170,20 +172,22 @@ def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
 @cli.command()
 @_OUTPUT
 @_PARAMETERS
-def publish(output: Path, parameters: str) -> None:
+@_KEY
+def publish(output: Path, parameters: str, key: str) -> None:
     """Make a release of the tables, if anything changed."""
     from braindata.stages import publish as stage
 
-    stage.run(_layout(output), _parse(stage.Parameters, parameters))
+    stage.run(_layout(output), _parse(stage.Parameters, parameters), key)
 
 
 @cli.command()
 @_OUTPUT
-def report(output: Path) -> None:
+@_KEY
+def report(output: Path, key: str) -> None:
     """Write the report of the newest release."""
     from braindata.stages import report as stage
 
-    stage.run(_layout(output))
+    stage.run(_layout(output), key)
 
 
 @cli.command(epilog=example("braindata init study --dataset localizer=../my-bids-folder"))

@@ -13,7 +13,7 @@ from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.config_paths import base_folder, existing, project
 from braindata.config_sources import place_derivatives, place_source, remote_of
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.parameters import Alignment, CurateParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
@@ -75,6 +75,10 @@ class Dataset(Section):
     event_mapping: EventMapping = Field(
         default_factory=EventMapping,
         description="Which columns of its events files hold what of a trial.",
+    )
+    alignment: Alignment = Field(
+        default_factory=Alignment,
+        description="Which recordings people's maps into a common space are fitted on.",
     )
 
 
@@ -158,6 +162,17 @@ class Config(Section):
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."
+    )
+    pseudonymise: bool = Field(
+        default=False,
+        description="Whether people have pseudonyms (a keyed hash of their labels) in tables and "
+        "report, and dates of events are left out of them: docs/curation.md.",
+    )
+    pseudonym_key: str = Field(
+        default="pseudonyms.key",
+        min_length=1,
+        description="File of the secret key of the pseudonyms, outside of `output`; made where it "
+        "is not there. The environment's BRAINDATA_PSEUDONYM_KEY counts more.",
     )
     exclusions: str = Field(
         default=DEFAULT_EXCLUSIONS,

@@ -64,3 +64,7 @@ class DataError(BraindataError):
 def first_line(error: BaseException) -> str:
     """Return what an error of a library says, without what it adds about its own code."""
     return str(error).strip().partition("\n")[0]
+
+
+class DoubtfulError(DataError):
+    """Data that contradict each other, but could be used: a person may say that they are right."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from braindata.config import Config, SpacesSection, load_config, lock_path, remotes_of
 from braindata.config_exclusions import read_exclusions
 from braindata.config_lines import read_document
+from braindata.config_pseudonyms import pseudonym_key
 from braindata.config_regions import read_regions
 from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
@@ -38,6 +39,7 @@ from braindata.stages import STEP_VERSION
 from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
 from braindata.tables.exclusions import Decisions
+from braindata.tables.pseudonyms import Pseudonyms, fingerprint, read_key
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
@@ -93,6 +95,7 @@ class Plan:
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
         self.preprocess = PreprocessPlan(self.config, values, there)
+        self._key = pseudonym_key(self.config, values, there, output)
 
     @property
     def datasets(self) -> list[str]:
@@ -181,17 +184,28 @@ class Plan:
                 events = self._datasets[dataset].event_mapping
                 return _json({"derive": self.config.derive, "events": events})
             case "publish":
-                at = {name: d.at("publish") for name, d in self._decisions.items()}
-                return _json(
-                    {
-                        "datasets": self.datasets,
-                        "regions": list(self.regions),
-                        "publish": self.config.publish,
-                        "decisions": {k: _plain(d) for k, d in at.items() if d != Decisions()},
-                    }
-                )
+                return _json(self._publish_parameters())
             case _:
                 raise ValueError(f"stage {stage} has no parameters")
+
+    def pseudonym_key(self) -> str:
+        """Return the file of the pseudonyms' key; only which key it is, is in a rule's `params`."""
+        return str(self._key or "")
+
+    def _publish_parameters(self) -> dict[str, Any]:
+        at = {name: d.at("publish") for name, d in self._decisions.items()}
+        decisions = {name: _plain(d) for name, d in at.items() if d != Decisions()}
+        key = read_key(self._key) if self._key else None
+        if key is not None:
+            # They are part of what is passed on.
+            decisions = {name: Pseudonyms(key, name).value(d) for name, d in decisions.items()}
+        return {
+            "datasets": self.datasets,
+            "regions": list(self.regions),
+            "publish": self.config.publish,
+            "decisions": decisions,
+            "pseudonyms": fingerprint(key) if key else "",
+        }
 
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
@@ -201,6 +215,7 @@ class Plan:
             tasks=one.tasks,
             decisions=decisions,
             derivatives=self.preprocess.derivatives(dataset),
+            alignment=one.alignment,
         )
 
     def step_version(self, stage: str) -> int:

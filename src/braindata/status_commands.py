@@ -8,6 +8,10 @@ from pathlib import Path
 import click
 
 from braindata.command_help import example
+from braindata.errors import UsageError
+
+# Where Snakemake looks by itself.
+SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 
 # What a command needs is imported when it runs: `braindata --help` answers at once.
 
@@ -32,6 +36,15 @@ def run(cores: str, files: tuple[str, ...], arguments: tuple[str, ...]) -> int:
     from braindata.planning import check_yaml
     from braindata.status.run import run as run_snakemake
 
+    if not any(Path(name).is_file() for name in SNAKEFILES) and not any(
+        one.startswith(("-s", "--snakefile")) for one in arguments
+    ):
+        raise UsageError(
+            "this folder is no project: it has no Snakefile",
+            file=Path.cwd(),
+            hint="go to the folder that `braindata init` made, or name one: "
+            "braindata run -- --snakefile FILE",
+        )
     for file in files:
         # Snakemake would name neither file nor line, and end in a traceback where there is none.
         check_yaml(Path(file), required=True)

@@ -113,3 +113,12 @@ def test_no_error_is_a_traceback(
     told = capsys.readouterr().err
     assert message in told
     assert len(told.strip().splitlines()) <= 2
+
+
+def test_run_outside_of_a_project(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("braindata")), "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "this folder is no project" in done.stderr
+    assert "braindata init" in done.stderr
+    assert not list(tmp_path.iterdir())

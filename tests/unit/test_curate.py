@@ -193,6 +193,8 @@ def test_contents_that_were_not_fetched_leave_out_one_recording(
     assert hurt["status"] == "quarantined"
     assert "not there" in hurt["reason"]
     assert "git annex get" in hurt["hint"]
+    # What sidecars say needs no image.
+    assert (hurt["tr"], hurt["n_volumes"]) == (2.0, None)
     assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
 
 

@@ -25,6 +25,7 @@ from braindata.curate.participants import read_participants
 from braindata.curate.validator import Verdict
 from braindata.errors import DataError
 from braindata.files import sha256_file
+from braindata.report.cards import dataset_cards
 
 SIDECAR = {
     "RepetitionTime": 2.0,
@@ -182,14 +183,33 @@ def test_people_without_a_row_or_a_folder(bids: Path) -> None:
     facts = inventory.facts()
     assert facts["participants"]["n"] == 3
     # Above 89 years an age tells who somebody is.
-    age = {"kind": "number", "n": 2, "unit": "year", "median": 59.5, "min": 30.0, "max": 89.0}
-    assert facts["participants"]["columns"]["age"] == age
+    age = {"kind": "number", "n": 2, "unit": "year", "median": 60.0, "min": 30.0, "max": 90.0}
+    assert facts["participants"]["columns"]["age"] == age | {"older": True}
     assert facts["participants"]["columns"]["sex"]["levels"] == {"F": 2, "M": 1}
-    assert "participants.tsv has people without a folder: 09" in facts["warnings"]
+    assert "participants.tsv has people without a folder: sub-09" in facts["warnings"]
     assert any("byte-order mark" in one for one in facts["warnings"])
     assert any("Windows" in one for one in facts["warnings"])
     assert row(bids, "03")["warnings"] == ["sub-03 has no row in participants.tsv"]
     assert row(bids, "01")["warnings"] == []
+    assert json.loads(row(bids, "01")["participant"]) == {
+        "age": 90,
+        "age_over_89": True,
+        "sex": "F",
+    }
+    assert json.loads(row(bids, "02")["participant"]) == {"age": 30, "sex": "M"}
+    assert row(bids, "03")["participant"] is None
+
+
+def test_of_people_no_dates_and_no_free_text(bids: Path) -> None:
+    text = "participant_id\tage_months\thand\tborn\tremarks\tscore\n"
+    for number in (1, 2, 3):
+        text += f"sub-0{number}\t9{number}\tright\t1980-01-0{number}\tcame late {number}\t1.5\n"
+    (bids / "participants.tsv").write_text(text)
+    assert json.loads(row(bids, "02")["participant"]) == {
+        "age_months": 92,
+        "hand": "right",
+        "score": 1.5,
+    }
 
 
 @pytest.mark.parametrize("text", [b"", b"a\tb\n1\t2\n", b"participant_id\n", b"\xff\xfe\x00"])
@@ -432,3 +452,70 @@ def test_an_endless_line_is_refused_by_name_and_not_read(bids: Path, name: str) 
     assert "1,024 MiB" in found["01"]["reason"]
     assert found["02"]["status"] == "used"
     assert peak < 50 * 1024**2
+
+
+def test_terms_are_told_as_they_are_stated(bids: Path) -> None:
+    description = {
+        "Name": "x",
+        "BIDSVersion": "1.9.0",
+        "License": "CC0",
+        "HowToAcknowledge": " cite us ",
+        "EthicsApprovals": ["Board A, 12", 7, ""],
+        "Acknowledgements": {"no": "text"},
+        "DataUseAgreement": "word " * 1000,
+    }
+    (bids / "dataset_description.json").write_text(json.dumps(description))
+    for name in ("README.md", "DUA.pdf", "CONSENT", "sub-01/README", "readme_old.txt"):
+        (bids / name).write_text("x")
+    inventory = build(bids)
+    found = inventory.facts()["terms"]
+    assert found["files"] == ["CONSENT", "DUA.pdf", "README.md"]
+    agreement = found["stated"].pop("DataUseAgreement")
+    assert len(agreement) == 2001
+    assert found["stated"] == {
+        "License": "CC0",
+        "HowToAcknowledge": "cite us",
+        "EthicsApprovals": "Board A, 12",
+    }
+    rows = inventory.table.to_pylist()
+    (card,) = dataset_cards(rows, {"ds": inventory.facts()})
+    assert card["terms"]["HowToAcknowledge"] == "cite us"
+    assert card["terms_files"] == ["CONSENT", "DUA.pdf", "README.md"]
+
+
+def test_what_is_doubtful_a_person_can_bring_back(bids: Path) -> None:
+    events = "onset\tduration\n1\t1\n2000\t1\n3000\t1\n"
+    (bids / "sub-01/func/sub-01_task-a_events.tsv").write_text(events)
+    (bids / "sub-02/func/sub-02_task-a_bold.json").write_text('{"RepetitionTime": 1.9}')
+    (bids / "sub-03/func/sub-03_task-a_bold.nii.gz").write_bytes(b"no image")
+    hurt = {row["subject"]: row for row in build(bids).table.to_pylist()}
+    assert {row["status"] for row in hurt.values()} == {"quarantined"}
+    assert "`include`" in hurt["01"]["hint"]
+    assert "`include`" in hurt["02"]["hint"]
+    signed = {"who": "A", "when": "2026-01-31", "why": "asked the lab"}
+    include = [{"subject": label, **signed} for label in ("01", "02", "03")]
+    choice = Choice.model_validate({"decisions": {"include": include}})
+    back = {row["subject"]: row for row in build(bids, choice).table.to_pylist()}
+    assert [back[label]["status"] for label in ("01", "02", "03")] == [
+        "used",
+        "used",
+        "quarantined",
+    ]
+    assert back["01"]["n_events"] == 3
+    assert back["02"]["tr"] == 1.9
+    for label in ("01", "02"):
+        assert any(
+            "brought back: asked the lab (A, 2026-01-31)" in w for w in back[label]["warnings"]
+        )
+    # No decision makes an image of what is none.
+    assert back["03"]["reason"] == hurt["03"]["reason"]
+    assert back["03"]["hint"].startswith("it is included (A), which mends no data: is it truncated")
+
+
+@pytest.mark.parametrize(
+    ("alignment", "fits"),
+    [({}, True), ({"tasks": ["a"]}, True), ({"tasks": ["b"]}, False), ({"runs": ["1"]}, False)],
+)
+def test_what_maps_are_fitted_on(bids: Path, alignment: dict[str, list[str]], fits: bool) -> None:
+    choice = Choice.model_validate({"alignment": alignment})
+    assert {row["fits_alignment"] for row in build(bids, choice).table.to_pylist()} == {fits}

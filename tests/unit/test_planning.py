@@ -47,6 +47,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "regions": list(plan.regions),
         "publish": {"exclude": []},
         "decisions": {},
+        "pseudonyms": "",
     }
     pack = json.loads(plan.parameters("pack"))
     assert (pack["pack"].keys(), pack["regions"]) == ({"store", "quality"}, [])

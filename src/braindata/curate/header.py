@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from braindata.curate.plain_nifti import PlainHeader, read_plain_header
-from braindata.errors import DataError
+from braindata.errors import DataError, DoubtfulError
 
 # Relative difference above which two repetition times contradict each other.
 TR_TOLERANCE = 0.01
@@ -128,7 +128,7 @@ def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
     Raises
     ------
     DataError
-        When there is none, it is not plausible, or header and sidecar contradict each other.
+        When there is none, or it is not plausible.
     """
     stated = metadata.get("RepetitionTime")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
@@ -153,10 +153,29 @@ def check_tr(header: BoldHeader, metadata: dict[str, Any], path: Path) -> float:
             file=path,
             hint="RepetitionTime is in seconds; is this milliseconds?",
         )
+    return tr
+
+
+def stated_tr(metadata: dict[str, Any]) -> float | None:
+    """Return the repetition time in s of the sidecars, where it is one; no image is needed."""
+    stated = metadata.get("RepetitionTime")
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return None
+    return float(stated) if TR_RANGE[0] <= stated <= TR_RANGE[1] else None
+
+
+def require_same_tr(header: BoldHeader, tr: float, path: Path) -> None:
+    """Check that the header states the repetition time that counts, or none.
+
+    Raises
+    ------
+    DoubtfulError
+        When they contradict each other; `path` is the file that states what counts.
+    """
     if header.tr is not None and abs(header.tr - tr) > TR_TOLERANCE * tr:
-        raise DataError(
+        raise DoubtfulError(
             f"the sidecar states a repetition time of {tr:g} s, the header {header.tr:g} s",
             file=path,
-            hint="find out which one is right and correct the other",
+            hint="find out which one is right and correct the other; where it is the sidecar, "
+            "`include` in the exclusions brings it back",
         )
-    return tr

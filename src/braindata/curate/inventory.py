@@ -28,16 +28,19 @@ from braindata.curate.acquisition import (
 )
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.field_maps import FieldMaps
-from braindata.curate.header import check_tr, read_bold_header
+from braindata.curate.header import check_tr, read_bold_header, require_same_tr, stated_tr
 from braindata.curate.judging import (
     excluded_before_reading,
     excluded_by_rule,
     require_contents,
     require_events_within,
+    told_to_who_included,
+    unless_included,
 )
 from braindata.curate.licences import licence_class
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.participants import FILE, Participants, against_folders, read_participants
+from braindata.curate.terms import terms
 from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
 from braindata.errors import DataError
@@ -125,6 +128,8 @@ class Inventory:
         What the data set says of its people.
     warnings : list of str
         What is odd about the data set as a whole.
+    terms : dict
+        What it states of consent and re-use (see `terms`).
     """
 
     table: pa.Table
@@ -132,6 +137,7 @@ class Inventory:
     roles: dict[str, str] = field(default_factory=dict)
     participants: Participants = field(default_factory=Participants)
     warnings: list[str] = field(default_factory=list)
+    terms: dict[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what the data set's card says, as JSON: numbers, no person's values."""
@@ -143,6 +149,7 @@ class Inventory:
             "images": dict(sorted(Counter(self.roles.values()).items())),
             "misnamed": [path for path, role in self.roles.items() if role == MISNAMED],
             "warnings": self.warnings,
+            "terms": self.terms,
         }
 
 
@@ -179,7 +186,8 @@ def build_inventory(
         folders = {path.rpartition("/")[0] for path in source.sha256}
         images = [path for path in images if path in source.sha256 or path in folders]
     tree = Tree(source.root)
-    stated = dataset_description(source.root).get("License")
+    description = dataset_description(source.root)
+    stated = description.get("License")
     licence = None if stated is None else str(stated)
     bolds = [path for path in images if stem(path).endswith("_bold")]
     t1ws = _by_subject(path for path in images if stem(path).endswith("_T1w"))
@@ -211,6 +219,8 @@ def build_inventory(
             "n_echoes": echoes[path],
             "licence": licence,
             "licence_class": licence_class(licence),
+            "fits_alignment": choice.alignment.fits(names["task"], names["run"]),
+            "participant": participants.people.get(subject),
             "warnings": [],
         }
         if participants.labels and subject not in participants.labels:
@@ -242,6 +252,7 @@ def build_inventory(
             *against_folders(participants, _people(source.root)),
             *_without_recording(source.derived, bolds),
         ],
+        terms(description, source.sha256),
     )
 
 
@@ -353,12 +364,15 @@ def _judge(
         columns, odd = acquisition(metadata)
         row |= columns | {"field_maps": field_maps.of(row["path"], metadata)}
         row["warnings"] += odd
+        tr = stated_tr(metadata)
+        if tr is not None:
+            row |= {"tr": tr, "sampling_frequency": 1.0 / tr}
         if by_choice is not None:
             return by_choice
-        _read(tree, row, metadata, derived)
+        _read(tree, row, metadata, choice, derived)
     except DataError as error:
         # Of what nobody asked for, nobody need mend the sidecars.
-        return by_choice or Outcome.quarantine(error)
+        return by_choice or told_to_who_included(Outcome.quarantine(error), row, choice)
     by_rule = excluded_by_rule(row, parameters, choice)
     if by_rule is not None:
         return by_rule
@@ -370,7 +384,11 @@ def _judge(
 
 
 def _read(
-    tree: Tree, row: dict[str, Any], metadata: dict[str, Any], derived: Derived | None
+    tree: Tree,
+    row: dict[str, Any],
+    metadata: dict[str, Any],
+    choice: Choice,
+    derived: Derived | None,
 ) -> None:
     """Complete a row with what its image's header and its events say."""
     root = tree.root
@@ -386,6 +404,8 @@ def _read(
     row["n_volumes"] = header.n_volumes
     stating = stated_in(tree, row["path"], "RepetitionTime") or image
     row["tr"] = tr = check_tr(header, metadata, stating)
+    with unless_included(row, choice):
+        require_same_tr(header, tr, stating)
     row["sampling_frequency"] = 1.0 / tr
     if image == root / row["path"]:
         row |= {"shape": header.shape, "voxel_size": header.voxel_size}
@@ -395,5 +415,6 @@ def _read(
         events = read_event_times(path)
         end = header.n_volumes * tr
         row |= {"n_events": len(events.onset), "event_columns": events.columns}
-        require_events_within(events, end, path)
+        with unless_included(row, choice):
+            require_events_within(events, end, path)
         row["warnings"] += check_text(path) + check_events(events, path.name, end, tr)

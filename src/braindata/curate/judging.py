@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from braindata.bids.entities import stem
 from braindata.bids.events import EventTimes
 from braindata.curate.parameters import Choice, CurateParameters
-from braindata.errors import DataError
+from braindata.errors import DataError, DoubtfulError
 from braindata.receipts import Outcome
 from braindata.tables.rules import first_match
 
@@ -103,6 +106,29 @@ def _of_another_kind(row: dict[str, Any], first_echo: str) -> Outcome | None:
     return None
 
 
+@contextmanager
+def unless_included(row: dict[str, Any], choice: Choice) -> Iterator[None]:
+    """Let what is doubtful about a recording pass, as a warning, where somebody included it."""
+    try:
+        yield
+    except DoubtfulError as error:
+        decision = choice.decisions.including(row)
+        if decision is None:
+            raise
+        row["warnings"].append(f"{error.problem}; brought back: {decision.signed()}")
+
+
+def told_to_who_included(outcome: Outcome, row: Mapping[str, Any], choice: Choice) -> Outcome:
+    """Add to why a recording cannot be used that including it does not help, if somebody did."""
+    decision = choice.decisions.including(row)
+    if decision is None:
+        return outcome
+    said = (
+        f"it is included ({decision.who}), which mends no data: {outcome.hint or 'see the reason'}"
+    )
+    return replace(outcome, hint=said)
+
+
 def require_contents(path: Path) -> None:
     """Check that a file is there and may be read.
 
@@ -140,13 +166,14 @@ def require_events_within(events: EventTimes, end: float, path: Path) -> None:
 
     Raises
     ------
-    DataError
+    DoubtfulError
         When most of them start after it.
     """
     beyond = int((events.onset >= end).sum())
     if beyond > MAX_SHARE_BEYOND * len(events.onset):
-        raise DataError(
+        raise DoubtfulError(
             f"{beyond} of {len(events.onset)} events start after the end of the run at {end:g} s",
             file=path,
-            hint="are the onsets in milliseconds, or is it another run's events file?",
+            hint="are the onsets in milliseconds, or is it another run's events file? where it is "
+            "neither, `include` in the exclusions brings it back",
         )

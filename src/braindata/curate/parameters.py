@@ -46,6 +46,23 @@ class CurateParameters(BaseModel):
         return known
 
 
+class Alignment(BaseModel):
+    """Which recordings of a data set people's maps into a common space are fitted on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[str, ...] = Field(
+        default=(), description="Labels of tasks, as in file names; empty means all."
+    )
+    runs: tuple[str, ...] = Field(
+        default=(), description="Runs, as in file names ('01' for run-01); empty means all."
+    )
+
+    def fits(self, task: str | None, run: str | None) -> bool:
+        """Whether maps are fitted on a recording of a task and run."""
+        return (not self.tasks or task in self.tasks) and (not self.runs or run in self.runs)
+
+
 class Choice(BaseModel):
     """What is chosen of one data set.
 
@@ -58,6 +75,8 @@ class Choice(BaseModel):
     derivatives : DerivativesParameters or None
         What is used of derivatives that others made of it; None where there are none. With them,
         raw images need not be there.
+    alignment : Alignment
+        On which recordings maps into a common space are fitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,3 +85,4 @@ class Choice(BaseModel):
     tasks: tuple[str, ...] = ()
     decisions: Decisions = Decisions()
     derivatives: DerivativesParameters | None = None
+    alignment: Alignment = Alignment()

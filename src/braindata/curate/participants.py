@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from collections import Counter
@@ -18,6 +19,8 @@ from braindata.errors import DataError
 FILE = "participants.tsv"
 # Above this age few people are left, so that it tells who somebody is (HIPAA, 45 CFR 164.514).
 OLDEST = 89
+# What every age above counts as.
+OLDER = 90
 # A column of more different texts is free text, of which only their number is kept.
 MAX_LEVELS = 12
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -34,13 +37,18 @@ class Participants:
         Labels of the people who have a row; empty where there is no such file.
     columns : dict of str to dict
         By name of the column: `kind` (number, levels, text or date), `n`, and as far as there is
-        one `unit`, `description`, `median`, `min` and `max`, or the `levels` with their counts.
+        one `unit`, `description`, `median`, `min` and `max`, or the `levels` with their counts;
+        `older` where ages above 89 count as 90.
+    people : dict of str to str
+        By label, the person's values as JSON, types kept: numbers and levels only. Beside an age
+        above 89, which is 90, stands ``age_over_89``.
     warnings : list of str
         What is odd in the file.
     """
 
     labels: frozenset[str] = frozenset()
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -79,7 +87,39 @@ def read_participants(root: Path) -> Participants:
     columns = {
         name: _summary(name, [row[name] for row in rows], described.get(name)) for name in names
     }
-    return Participants(frozenset(labels), columns, odd)
+    # Of who has several rows nobody knows which is right.
+    people = {
+        label: json.dumps(_typed(row, columns), ensure_ascii=False)
+        for label, row in zip(labels, rows, strict=True)
+        if label not in twice
+    }
+    return Participants(frozenset(labels), columns, people, odd)
+
+
+def _typed(row: dict[str, str | None], columns: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what may be passed on of a person: no dates, no free text, no age above 90."""
+    typed: dict[str, Any] = {}
+    for name, summary in columns.items():
+        text = (row[name] or "").strip()
+        if summary["kind"] not in ("number", "levels"):
+            continue
+        if text in MISSING:
+            typed[name] = None
+        elif summary["kind"] == "levels":
+            typed[name] = text
+        else:
+            number = float(text)
+            typed[name] = int(number) if number.is_integer() else number
+            if _is_age(name, summary.get("unit")) and number > OLDEST:
+                typed |= {name: OLDER, f"{name}_over_{OLDEST}": True}
+    return typed
+
+
+def _is_age(name: str, unit: str | None) -> bool:
+    """Whether a column holds ages in years."""
+    words = re.split(r"[^a-z]+", name.casefold())
+    other = unit is not None and re.match(r"month|week|day", unit.strip().casefold())
+    return "age" in words and not other and not {"months", "weeks", "days"} & set(words)
 
 
 def against_folders(participants: Participants, subjects: set[str]) -> list[str]:
@@ -107,8 +147,9 @@ def _summary(name: str, values: list[str | None], described: object) -> dict[str
     if given and not isinstance(levels, dict) and all(map(_NUMBER.fullmatch, given)):
         numbers = sorted(float(value) for value in given)
         if all(map(math.isfinite, numbers)):
-            if name.casefold() == "age":
-                numbers = [min(number, float(OLDEST)) for number in numbers]
+            if _is_age(name, summary.get("unit")) and numbers[-1] > OLDEST:
+                numbers = [float(OLDER) if n > OLDEST else n for n in numbers]
+                summary["older"] = True
             middle = (numbers[(len(numbers) - 1) // 2] + numbers[len(numbers) // 2]) / 2
             return summary | {
                 "kind": "number",
@@ -127,4 +168,4 @@ def _summary(name: str, values: list[str | None], described: object) -> dict[str
 
 def _listed(names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    return f"{', '.join(f'sub-{name}' for name in names[:most])}{more}"

@@ -19,6 +19,10 @@ MIN_IN_BRAIN = 0.5
 _WORDS: dict[str, Side] = {"left": "left", "lh": "left", "right": "right", "rh": "right"}
 # A letter alone means a side at either end of a name only (`L_V1_ROI`, `Precentral_R`).
 _LETTERS: dict[str, Side] = {"l": "left", "r": "right"}
+# A side may be grown together with the next word (`LeftAmygdala`, `rAmyg`), which a capital tells
+# from other words (`Rostral`, `leftover`); a letter only where it is small, or names such as `LGN`
+# and `RSC` would have one.
+_GROWN = re.compile(r"(Left|Right|left|right|LH|RH|lh|rh|l|r)(?=[A-Z][a-z])")
 
 
 def side_of(name: str) -> Side | None:
@@ -28,11 +32,16 @@ def side_of(name: str) -> Side | None:
     --------
     >>> side_of("7Networks_LH_Vis_1"), side_of("Right-Amygdala"), side_of("vmpfc")
     ('left', 'right', None)
+    >>> side_of("LeftAmygdala"), side_of("rAmyg"), side_of("Rostral")
+    ('left', 'right', None)
     """
-    words = [word.casefold() for word in re.split(r"[^A-Za-z0-9]+", name) if word]
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
+    grown = [_GROWN.match(part) for part in parts]
+    words = [part.casefold() for part in parts]
     sides = {_WORDS[word] for word in words if word in _WORDS}
     if len(words) > 1:
         sides |= {_LETTERS[word] for word in (words[0], words[-1]) if word in _LETTERS}
+    sides |= {(_WORDS | _LETTERS)[match[1].casefold()] for match in grown if match}
     return sides.pop() if len(sides) == 1 else None
 
 

@@ -66,6 +66,8 @@ def _card(name: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str,
         "n_images": sum(images.values()),
         "misnamed": facts.get("misnamed", [])[:MAX_LISTED],
         "warnings": facts.get("warnings", []),
+        "terms": facts.get("terms", {}).get("stated", {}),
+        "terms_files": facts.get("terms", {}).get("files", []),
     }
 
 
@@ -74,8 +76,9 @@ def describe_column(said: Mapping[str, Any]) -> str:
     unit = f" {said['unit']}" if said.get("unit") else ""
     match said["kind"]:
         case "number":
-            lowest, highest = said["min"], said["max"]
-            return f"median {said['median']:g}{unit}, {lowest:g} to {highest:g} (n = {said['n']})"
+            highest = f"{said['max']:g}" + ("+" if said.get("older") else "")
+            span = f"{said['min']:g} to {highest}"
+            return f"median {said['median']:g}{unit}, {span} (n = {said['n']})"
         case "levels":
             return ", ".join(f"{level}: {n}" for level, n in said["levels"].items()) or "empty"
         case "text":

@@ -86,7 +86,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
             if row["status"] == "used":
                 units[row["unit"]] = units.get(row["unit"], 0) + 1
         made = [layout.inventory(dataset), layout.validation(dataset), layout.facts(dataset)]
-        return Result(made, inventory.left_out, {"units": units})
+        return Result(made, inventory.left_out, {"units": units, "terms": inventory.terms})
 
     return run_job(
         layout,

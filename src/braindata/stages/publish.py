@@ -24,9 +24,15 @@ from braindata.stages.job import (
     used,
 )
 from braindata.stages.leaving_out import leave_out, without
+from braindata.stages.pseudonymising import (
+    pseudonymised,
+    pseudonyms_of,
+    require_no_labels_before,
+)
 from braindata.stages.recordings import PUBLISH, find_fault, of_recording
 from braindata.tables.exclusions import Decisions
 from braindata.tables.parameters import PublishParameters
+from braindata.tables.pseudonyms import Pseudonyms
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
@@ -48,7 +54,11 @@ class Parameters(BaseModel):
     publish : PublishParameters
         Which recordings are left out by rules.
     decisions : mapping of str to Decisions
-        By data set, what people decided about single recordings, as far as it counts here.
+        By data set, what people decided about single recordings, as far as it counts here; of
+        pseudonyms, not of labels, where people have them.
+    pseudonyms : str
+        Fingerprint of the key that people's pseudonyms are made with; empty where they keep their
+        labels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,19 +67,30 @@ class Parameters(BaseModel):
     regions: tuple[str, ...]
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
+    pseudonyms: str = ""
 
 
-def run(layout: Layout, parameters: Parameters) -> bool:
-    """Publish all shards of the data sets and regions in use."""
+def run(layout: Layout, parameters: Parameters, key: str = "") -> bool:
+    """Publish all shards of the data sets and regions in use.
+
+    `key` is the file of the pseudonyms' key, where people have pseudonyms.
+    """
     receipts = find_receipts(layout, parameters)
+    names = {
+        dataset: pseudonyms_of(layout, dataset, parameters.pseudonyms, key)
+        for dataset in parameters.datasets
+    }
+    if parameters.pseudonyms:
+        require_no_labels_before(layout)
 
     def work() -> Result:
         staging = layout.tables() / ".staging"
         try:
-            shards, left_out = _shards(layout, parameters, receipts, staging)
+            shards, left_out = _shards(layout, parameters, receipts, names, staging)
+            made = {name: merkle(r.outputs) for name, r in receipts.items()}
             provenance = {
                 "parameters": parameters.model_dump(mode="json"),
-                "receipts": {name: merkle(r.outputs) for name, r in receipts.items()},
+                "receipts": {_named(name, names): hashed for name, hashed in made.items()},
             }
             release = publish(layout.tables(), shards, provenance)
         finally:
@@ -88,6 +109,12 @@ def run(layout: Layout, parameters: Parameters) -> bool:
         libraries=("deltalake", "pyarrow"),
         work=work,
     )
+
+
+def _named(receipt: str, names: Mapping[str, Pseudonyms | None]) -> str:
+    """Return the name of a receipt, ``<folder>/<data set>/…``, as it is passed on."""
+    own = names.get(receipt.split("/")[1])
+    return receipt if own is None else own.text(receipt)
 
 
 def inputs(receipts: Mapping[str, Receipt]) -> dict[str, str]:
@@ -126,31 +153,42 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
 
 
 def _shards(
-    layout: Layout, parameters: Parameters, receipts: dict[str, Receipt], staging: Path
+    layout: Layout,
+    parameters: Parameters,
+    receipts: dict[str, Receipt],
+    names: Mapping[str, Pseudonyms | None],
+    staging: Path,
 ) -> tuple[dict[str, list[Path]], dict[str, Outcome]]:
     """Return the shards of each table, and what is left out by ``<data set>/<recording>``.
 
-    The small tables are made here. Of a data set of which something is left out, so are the shards
-    of the large ones: those that jobs made stay as they are, for the next release.
+    The small tables are made here. Of a data set of which something is left out, or whose people
+    have pseudonyms, so are the shards of the large ones: those that jobs made stay as they are, for
+    the next release.
     """
     shards: dict[str, list[Path]] = {name: [] for name in TABLES}
     left_out: dict[str, Outcome] = {}
     for dataset in parameters.datasets:
-        rows = recording_rows(layout, dataset, parameters.regions, receipts)
+        labelled = recording_rows(layout, dataset, parameters.regions, receipts)
+        own = names[dataset]
+        rows = labelled if own is None else [own.value(row) for row in labelled]
         decisions = parameters.decisions.get(dataset, Decisions())
         for problem in decisions.about_nothing(rows):
             log.warning("exclusions of %s: %s", dataset, problem)
         gone = _leave_out(rows, parameters.publish, decisions)
         left_out |= {f"{dataset}/{name}": outcome for name, outcome in gone.items()}
-        made = {"recordings": rows, "stimuli": _stimuli(layout, dataset, rows)}
+        both = zip(labelled, rows, strict=True)
+        in_use = [one for one, row in both if row["status"] == "used"]
+        stimuli = _stimuli(layout, dataset, in_use)
+        made = {"recordings": rows, "stimuli": stimuli if own is None else own.value(stimuli)}
         for table, content in made.items():
             path = staging / table / f"{dataset}.parquet"
             write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
             shards[table].append(path)
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
-                target = staging / table / dataset / f"{region}.parquet"
-                shards[table].append(without(lies(dataset, region), table, gone, target))
+                shard, folder = lies(dataset, region), staging / table / dataset
+                named = pseudonymised(shard, table, own, folder / "named" / f"{region}.parquet")
+                shards[table].append(without(named, table, gone, folder / f"{region}.parquet"))
     for region in parameters.regions:
         # One shard per region: a new region leaves the others' shards as they are.
         row = _region_row(layout, region, parameters.datasets)
@@ -235,7 +273,7 @@ def _stimuli(layout: Layout, dataset: str, rows: list[dict[str, Any]]) -> list[d
     root = layout.raw(dataset)
     sha256 = {path: file.sha256 for path, file in read_manifest(layout.manifest(dataset)).items()}
     shown: dict[str, int] = {}
-    for row in used(rows):
+    for row in rows:
         if row["events"] is None:
             continue
         try:

@@ -13,8 +13,8 @@ from braindata.stages.methods import write_methods
 from braindata.stages.report_inputs import gather
 
 
-def run(layout: Layout) -> bool:
-    """Write the report of the newest release."""
+def run(layout: Layout, key: str = "") -> bool:
+    """Write the report of the newest release; `key` is the file of its pseudonyms' key."""
     published = Receipt.read(layout.receipt("tables", "publish"))
 
     def work() -> Result:
@@ -22,7 +22,7 @@ def run(layout: Layout) -> bool:
         shelf = Shelf(folder)
         paths, text = write_methods(layout)
         methods = Methods(text.html, tuple(path.name for path in paths))
-        pages = write_site(folder, replace(gather(layout, published, shelf), methods=methods))
+        pages = write_site(folder, replace(gather(layout, published, shelf, key), methods=methods))
         files = {*pages, *shelf.paths, *paths}
         # After the first page: until then, the earlier one points to them.
         gone = remove_others(folder, files)

@@ -25,6 +25,7 @@ from braindata.report.responses import Responses, average_responses
 from braindata.report.site import Corpus, TrialCounts
 from braindata.stages import STEP_VERSION
 from braindata.stages.job import unit_receipts
+from braindata.stages.pseudonymising import pseudonyms_of, with_labels
 from braindata.stages.recordings import PUBLISH
 from braindata.tables.reading import Tables, open_tables
 
@@ -45,7 +46,7 @@ class _Unit:
     packed: Receipt
 
 
-def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
+def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> Corpus:
     """Return what the pages show; pictures that are not on the shelf are drawn.
 
     Parameters
@@ -56,6 +57,8 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
         Of the release to report on.
     shelf : Shelf
         The pictures.
+    key : str, optional
+        The file of the pseudonyms' key, where people have pseudonyms.
     """
     release = published.notes["release"]
     tables = open_tables(layout.output, version=release)
@@ -68,12 +71,22 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
         for unit, receipt in unit_receipts(layout, "derivatives", dataset).items()
     }
     rows = tables["recordings"].to_pyarrow().to_pylist()
+    which = published.parameters.get("pseudonyms", "")
+    names = {dataset: pseudonyms_of(layout, dataset, which, key) for dataset in datasets}
+    labels = {name: with_labels(layout, name, own) for name, own in names.items() if own}
     faults = _faults(layout, units, sorted(keys.values()), datasets)
-    recordings = [_with_facts(row, units, faults) for row in rows]
-    pictures = {
-        (row["dataset"], row["recording"]): _recording_set(layout, row, units, shelf)
-        for row in recordings
-    }
+    recordings = []
+    pictures = {}
+    for row in rows:
+        own = labels.get(row["dataset"])
+        labelled = row if own is None else row | own[row["recording"], row["path"]]
+        told = _with_facts(labelled, units, faults)
+        if own is not None:
+            # What is beside the table names files and logs, in which people have their labels.
+            stated = {name: value for name, value in row.items() if value is not None}
+            told |= stated | {"log": None, "file": None}
+        recordings.append(told)
+        pictures[row["dataset"], row["recording"]] = _recording_set(layout, labelled, units, shelf)
     regions = tables["regions"].to_pyarrow().to_pylist()
     return Corpus(
         release=release,
@@ -98,7 +111,10 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf) -> Corpus:
             layout, datasets[0], keys, regions, _first_store(layout, units), shelf
         ),
         template=_template(shelf) if any(one.files for one in pictures.values()) else None,
-        facts={dataset: _facts(layout, dataset) for dataset in datasets},
+        facts={
+            dataset: _facts(layout, dataset) if own is None else own.value(_facts(layout, dataset))
+            for dataset, own in names.items()
+        },
     )
 
 

@@ -104,6 +104,17 @@ RECORDINGS = pa.schema(
             "How it was brought into the template: `t1w`, by the person's T1w image, or `epi`, by "
             "itself, less exactly; null where that is unknown.",
         ),
+        _column(
+            "fits_alignment",
+            pa.bool_(),
+            "Whether people's maps into a common space may be fitted on it, as `alignment` of its "
+            "data set in the configuration says.",
+        ),
+        _text(
+            "participant",
+            "What `participants.tsv` says of the person, as one JSON object, types kept; without "
+            "dates and free text. An age above 89 is 90, and `age_over_89` stands beside it.",
+        ),
         _text("licence", "Licence of the data set as its description states it."),
         _text("licence_class", "Which licence that is: `CC0`, `PDDL`, `CC-BY` …, or `unknown`."),
         _text("status", "`used`, `excluded` (by a rule) or `quarantined` (bad data)."),
