@@ -18,6 +18,7 @@ from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
+from braindata.pack.parameters import QualityParameters
 from braindata.regions.definition import Level, Region
 from braindata.report import region_words
 from braindata.report.literature import WORKS, Bibliography, Entry, find_dois, parse_reference
@@ -104,6 +105,10 @@ class MethodsFacts:
         How each region got into the space of the recordings, as the table `regions` has it.
     chosen : bool
         Whether rules or people leave out further recordings.
+    quality : QualityParameters or None
+        From where on quality counts as bad.
+    losses : str or None
+        How much signal the used recordings have lost in OFC and vmPFC, in words.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -116,6 +121,8 @@ class MethodsFacts:
     versions: Mapping[str, tuple[str, ...]]
     placements: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
+    quality: QualityParameters | None = None
+    losses: str | None = None
 
 
 @dataclass(frozen=True)

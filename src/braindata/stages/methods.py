@@ -18,8 +18,10 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.files import write_text
 from braindata.fmri.parameters import NativeParameters
 from braindata.layout import Layout
+from braindata.pack.parameters import QualityParameters
 from braindata.receipts import Receipt, content_hash, receipt_beside
 from braindata.regions.definition import Region
+from braindata.report.measures import loss_words
 from braindata.report.methods import DatasetFacts, MethodsFacts, MethodsText, methods
 from braindata.stages.job import unit_receipts
 from braindata.tables.reading import open_tables
@@ -74,6 +76,12 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
         versions=_versions([*ran, published]),
         chosen=_is_chosen(published, curated),
+        quality=_model(
+            QualityParameters,
+            "pack",
+            [r.parameters["pack"]["quality"] for r in _with_results(units["packed"])],
+        ),
+        losses=_losses(layout, published.notes["release"]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
             for receipt in extracted
@@ -98,6 +106,12 @@ def write_methods(layout: Layout) -> tuple[list[Path], MethodsText]:
     for path, body in files.items():
         write_text(path, body)
     return list(files), text
+
+
+def _losses(layout: Layout, release: int) -> str | None:
+    columns = ["status", "ofc_signal_loss", "vmpfc_signal_loss"]
+    table = open_tables(layout.output, version=release)["recordings"].to_pyarrow(columns=columns)
+    return loss_words([row for row in table.to_pylist() if row["status"] == "used"])
 
 
 def _is_chosen(published: Receipt, curated: Iterable[Receipt]) -> bool:
