@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from braindata.report.measures import MEASURES
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.responses import Average, Responses, times
 from braindata.report.site import Corpus, Methods, TrialCounts
@@ -75,6 +76,7 @@ def corpus(n: int, shelf: Shelf, n_regions: int = 4, n_types: int = 3) -> Corpus
         template=_shelved_template(shelf),
         methods=Methods("<section><h2>Preprocessing</h2><p>Natively.</p></section>"),
         facts={"localizer": FACTS},
+        region_quality={row["region"]: {"tsnr": 60.0, "signal_loss": 0.1} for row in regions[1:]},
     )
 
 
@@ -111,10 +113,17 @@ def _recording(index: int, n: int, rng: np.random.Generator) -> dict[str, Any]:
         "fd_max": float(rng.gamma(2, 0.5)),
         "tsnr_median": float(rng.normal(60, 12)),
         "registration_dice": float(rng.beta(40, 4)),
+        "std_dvars_mean": float(rng.normal(1.1, 0.05)),
+        "outlier_share": float(rng.beta(1, 20)),
+        "boundary_cost": float(rng.normal(0.45, 0.05)),
+        "ofc_signal_loss": float(rng.beta(4, 6)),
+        "vmpfc_signal_loss": None if index % 8 == 3 else float(rng.beta(2, 20)),
+        "quality_note": "no voxel of the area vmpfc holds data" if index % 8 == 3 else None,
+        "backend": "native",
         "space": "MNI152NLin2009aSym",
         "distortion_corrected": False,
     }
-    measures = ("brain_coverage", "fd_mean", "fd_max", "tsnr_median", "registration_dice", "space")
+    measures = (*(one.column for one in MEASURES), "space", "quality_note", "backend")
     if index % 10 == 1:
         row |= dict.fromkeys(measures) | {
             "recording": HOSTILE_RECORDING if index == 1 else name,
@@ -191,6 +200,10 @@ def recording_pictures(index: int) -> dict[str, bytes]:
         "carpet.webp": webp(carpet),
         "motion.svg": motion.encode(),
         "boldref.webp": mosaic(2, index),
+        "before.webp": mosaic(3, index),
+        "edges.webp": mosaic(2, index + 1),
+        "tsnr.webp": mosaic(1, index + 2),
+        "dropout.webp": mosaic(2, index + 3),
         # One T1w image for both runs of a person.
         "t1w.webp": mosaic(1, index // 2),
     }

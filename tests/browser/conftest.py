@@ -28,6 +28,8 @@ class Site:
         names = {
             "index": "index.html",
             "regions": "regions.html",
+            "quality": "quality.html",
+            "subject": "subjects/localizer/sub-001.html",
             "methods": "methods.html",
             "recording": page_name("localizer", "sub-001_task-oneback_run-01_bold"),
             "quarantined": page_name("localizer", HOSTILE_RECORDING),

@@ -20,6 +20,7 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.extract.strategies import Preset
 from braindata.fmri import anatomy, compcor, confounds, motion, native, run
 from braindata.fmri.parameters import NativeParameters
+from braindata.pack.parameters import QualityParameters
 from braindata.regions.definition import Region
 from braindata.report.literature import WORKS, Bibliography, parse_reference
 from braindata.report.methods import (
@@ -420,3 +421,16 @@ def test_the_works_are_whole() -> None:
         assert "year" in fields or key == "nibabel"
         if entry.doi:
             assert re.fullmatch(r"10\.\d{4,5}/\S+", entry.doi), key
+
+
+def test_signal_loss_and_the_figures_of_quality_are_told(facts: MethodsFacts) -> None:
+    assert "lost their signal" not in methods(facts).markdown
+    quality = QualityParameters(signal_floor=0.4, fd_threshold=0.3)
+    losses = "47 % of OFC (up to 60 %) and 5 % of vmPFC (up to 9 %)"
+    text = flat(methods(replace(facts, quality=quality, losses=losses)).markdown)
+    assert (
+        f"below 40 % of the brain's median were counted as having lost their signal: in the "
+        f"median recording, {losses}." in text
+    )
+    assert "above 0.3 mm or a standardised DVARS of 1.5" in text
+    assert "corrected neither for slice timing nor for susceptibility distortion" in text

@@ -188,8 +188,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each picture was drawn; the pictures themselves are tested elsewhere."""
     count: Counter[str] = Counter()
 
-    def of_recording(store: Path, *inputs: Path | None, fd_threshold: float) -> dict[str, bytes]:
+    def of_recording(
+        store: Path, *inputs: Path | None, raw: Path | None, fd_threshold: float
+    ) -> dict[str, bytes]:
         assert fd_threshold == 0.7
+        assert raw is None or not raw.exists()
         assert all(path is None or path.is_file() for path in inputs)
         count[store.stem] += 1
         names = dict(zip(("motion.svg", "boldref.webp", "t1w.webp"), inputs, strict=True))
@@ -228,11 +231,11 @@ def test_every_recording_has_what_is_known_of_it(project: Project, drawn: Counte
     assert report.run(project.layout)
     assert drawn == Counter([*NAMES[:2], "visual", "template"])
     first, second, third = (project.page(f"recordings/ds/{name}.html") for name in NAMES)
-    assert "<dd>0.990</dd>" in first
+    assert '<td class="n">0.990</td>' in first
     assert names_in(first) == {"carpet", "motion", "boldref", "t1w", "template"}
     # Left out after its image was processed: it has pictures and quality, and says where to look.
     assert names_in(second) == names_in(first)
-    assert "<dd>50.0</dd>" in second
+    assert '<td class="n">50.0</td>' in second
     assert f"logs/extract/ds/visual-{HASH}.log" in second
     assert "logs/preprocess/ds/sub-01.log" in third
     assert "raw/ds/x.nii.gz" in third

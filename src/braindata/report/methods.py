@@ -18,6 +18,7 @@ from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
+from braindata.pack.parameters import QualityParameters
 from braindata.regions.definition import Level, Region
 from braindata.report import region_words
 from braindata.report.literature import WORKS, Bibliography, Entry, find_dois, parse_reference
@@ -128,6 +129,10 @@ class MethodsFacts:
         Whether rules or people leave out further recordings.
     pipelines : tuple of Pipeline
         What preprocessed recordings other than we ourselves.
+    quality : QualityParameters or None
+        From where on quality counts as bad.
+    losses : str or None
+        How much signal the used recordings have lost in OFC and vmPFC, in words.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -141,6 +146,8 @@ class MethodsFacts:
     placements: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
     pipelines: tuple[Pipeline, ...] = ()
+    quality: QualityParameters | None = None
+    losses: str | None = None
 
 
 @dataclass(frozen=True)

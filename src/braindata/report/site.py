@@ -17,10 +17,13 @@ from braindata.receipts import content_hash
 from braindata.regions.definition import Level
 from braindata.report.cards import dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
+from braindata.report.measures import MEASURES, Measure, compare, loss_words
 from braindata.report.pictures import FOLDER as PICTURES
 from braindata.report.pictures import PictureSet
 from braindata.report.recording_pictures import CAPTIONS
 from braindata.report.responses import Responses
+from braindata.report.subjects import FOLDER as SUBJECTS
+from braindata.report.subjects import subject_name, subjects
 
 FIRST = "index.html"
 ASSETS = ("site.css", "site.js")
@@ -31,55 +34,6 @@ MARKS = ("used", "part", "excluded", "quarantined")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,149}")
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A quality figure of recordings: its column, how it is shown, and the least of its axis."""
-
-    column: str
-    title: str
-    unit: str
-    digits: int
-    usual: tuple[float, float]
-    meaning: str
-
-
-MEASURES = (
-    Measure(
-        "fd_mean",
-        "mean FD",
-        "mm",
-        3,
-        (0, 0.3),
-        "Framewise displacement, mean over volumes; less is better",
-    ),
-    Measure("fd_max", "max FD", "mm", 2, (0, 1), "Largest framewise displacement; less is better"),
-    Measure(
-        "tsnr_median",
-        "median tSNR",
-        "",
-        1,
-        (0, 60),
-        "Temporal signal-to-noise ratio, median over the brain; more is better",
-    ),
-    Measure(
-        "registration_dice",
-        "Dice with template",
-        "",
-        3,
-        (0.7, 1),
-        "Overlap of the recording's brain with the template's; more is better",
-    ),
-    Measure(
-        "brain_coverage",
-        "brain coverage",
-        "",
-        3,
-        (0.8, 1),
-        "Share of the template's brain that the recording covers; more is better",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -116,8 +70,8 @@ class Corpus:
     release : int
         Number of the release.
     recordings, regions : sequence of mapping
-        Rows of these tables. A recording may have further keys: `brain_coverage`, `log` (path of
-        the log below the output folder) and `file` (the file at fault).
+        Rows of these tables. A recording may have further keys: `log` (path of the log below the
+        output folder) and `file` (the file at fault).
     trials : TrialCounts
         Over all regions.
     coverage : mapping of str to float
@@ -136,6 +90,8 @@ class Corpus:
         What was done; without it there is no such page.
     facts : mapping of str to mapping
         By data set, what curation found out beside its recordings (see `cards`).
+    region_quality : mapping of str to mapping
+        By name of the region, `tsnr` and `signal_loss`: medians over recordings.
     """
 
     release: int
@@ -150,6 +106,7 @@ class Corpus:
     template: str | None = None
     methods: Methods | None = None
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    region_quality: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -181,7 +138,7 @@ def write_site(report: Path, corpus: Corpus) -> list[Path]:
 def remove_others(report: Path, keep: set[Path]) -> list[Path]:
     """Remove what earlier reports left in the report's own folders, and return its paths."""
     gone = []
-    for folder in (report / RECORDINGS, report / PICTURES, report / "assets"):
+    for folder in (report / RECORDINGS, report / SUBJECTS, report / PICTURES, report / "assets"):
         for path in sorted(folder.rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
@@ -189,7 +146,7 @@ def remove_others(report: Path, keep: set[Path]) -> list[Path]:
             elif path not in keep:
                 path.unlink()
                 gone.append(path)
-    for folder in (report / RECORDINGS, report / PICTURES):
+    for folder in (report / RECORDINGS, report / SUBJECTS, report / PICTURES):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     if (methods := report / "methods.html") not in keep and methods.is_file():
@@ -210,6 +167,10 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
 
     recordings = _recording_rows(corpus)
     with_page = [row for row in recordings if row["page"]]
+    compared = compare(with_page)
+    people = subjects(with_page)
+    for person in people:
+        yield page(person.page, "subject.html.j2", person=person, measures=MEASURES)
     for number, row in enumerate(with_page):
         yield page(
             row["page"],
@@ -217,7 +178,8 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
             row=row,
             earlier=with_page[number - 1] if number else None,
             later=with_page[number + 1] if number + 1 < len(with_page) else None,
-            measures=MEASURES,
+            compared=compared[number],
+            subject=subject_name(row["dataset"], row["subject"]),
             pictures=row["pictures"],
             captions=CAPTIONS,
             overlays=_overlays(corpus.template, row["pictures"]),
@@ -228,6 +190,15 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         yield page("methods.html", "methods.html.j2", methods=corpus.methods)
     used = [row for row in recordings if row["status"] == "used"]
     measured = [row for row in with_page if _is_measured(row)]
+    marks = [kind for kind in MARKS if any(row["mark"] == kind for row in measured)]
+    distributions = [_distribution(one, with_page, len(recordings)) for one in MEASURES]
+    yield page(
+        "quality.html",
+        "quality.html.j2",
+        distributions=[one for one in distributions if not one["measure"].first],
+        recordings=with_page,
+        marks=marks,
+    )
     yield page(
         FIRST,
         "index.html.j2",
@@ -238,16 +209,19 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         cards=dataset_cards(recordings, corpus.facts),
         validator=_finding_rows(recordings, "validator_errors"),
         warnings=_finding_rows(recordings, "warnings"),
-        uncorrected=any(row["distortion_corrected"] is False for row in used),
+        people=people,
+        uncorrected=sum(row["distortion_corrected"] is False for row in used),
+        unknown_correction=sum(row["distortion_corrected"] is None for row in used),
+        losses=loss_words(used),
         n_regions=len(regions),
         n_people=len({(row["dataset"], row["subject"]) for row in used}),
         trials=corpus.trials,
         n_nulls=sum(corpus.trials.null_reasons.values()),
-        measures=MEASURES,
+        measures=[one for one in MEASURES if one.first],
         spaces=sorted({row["space"] for row in used if row["space"]}),
-        distributions=[_distribution(one, with_page, len(recordings)) for one in MEASURES],
+        distributions=[one for one in distributions if one["measure"].first],
         recordings=with_page,
-        marks=[kind for kind in MARKS if any(row["mark"] == kind for row in measured)],
+        marks=marks,
         n_columns=N_COLUMNS,
     )
 
@@ -279,7 +253,7 @@ def page_name(dataset: str, recording: str) -> str:
 
 def _recording_rows(corpus: Corpus) -> list[dict[str, Any]]:
     rows = []
-    further: dict[str, Any] = {"brain_coverage": None, "log": None, "file": None}
+    further: dict[str, Any] = {"log": None, "file": None}
     for row in sorted(corpus.recordings, key=lambda r: (r["dataset"], r["recording"])):
         known = further | dict(row)
         pictures = corpus.recording_pictures.get((row["dataset"], row["recording"]), PictureSet())
@@ -313,6 +287,7 @@ def _region_rows(corpus: Corpus) -> list[dict[str, Any]]:
             dict(row)
             | {
                 "coverage": corpus.coverage.get(name),
+                "quality": corpus.region_quality.get(name, {}),
                 "pictures": pictures.files,
                 "chart": response_chart(responses),
             }

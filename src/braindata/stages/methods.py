@@ -18,8 +18,10 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.files import write_text
 from braindata.fmri.parameters import NativeParameters
 from braindata.layout import Layout
+from braindata.pack.parameters import QualityParameters
 from braindata.receipts import Receipt, content_hash, receipt_beside
 from braindata.regions.definition import Region
+from braindata.report.measures import loss_words
 from braindata.report.methods import (
     DatasetFacts,
     MethodsFacts,
@@ -81,6 +83,12 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         versions=_versions([*ran, published]),
         chosen=_is_chosen(published, curated),
         pipelines=_pipelines(_with_results(units["derivatives"])),
+        quality=_model(
+            QualityParameters,
+            "pack",
+            [r.parameters["pack"]["quality"] for r in _with_results(units["packed"])],
+        ),
+        losses=_losses(layout, published.notes["release"]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
             for receipt in extracted
@@ -117,6 +125,12 @@ def _pipelines(preprocessed: Iterable[Receipt]) -> tuple[Pipeline, ...]:
             published = notes["backend"][name] == "derivatives"
             found[told, published, notes["space"][name]] += 1
     return tuple(Pipeline(*key, n_recordings=n) for key, n in sorted(found.items()))
+
+
+def _losses(layout: Layout, release: int) -> str | None:
+    columns = ["status", "ofc_signal_loss", "vmpfc_signal_loss"]
+    table = open_tables(layout.output, version=release)["recordings"].to_pyarrow(columns=columns)
+    return loss_words([row for row in table.to_pylist() if row["status"] == "used"])
 
 
 def _is_chosen(published: Receipt, curated: Iterable[Receipt]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -94,6 +95,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         regions=regions,
         trials=_trial_counts(tables),
         coverage=_coverage(tables),
+        region_quality=_region_quality(tables),
         strategy=STRATEGY,
         responses={
             row["region"]: _responses(
@@ -197,6 +199,7 @@ def _recording_set(
             None,
         ),
     }
+    raw = layout.raw(row["dataset"]) / row["path"] if row["path"] else None
     paths = {name: layout.output / path if path else None for name, path in named.items()}
     threshold: float = unit.packed.parameters["pack"]["quality"]["fd_threshold"]
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
@@ -206,14 +209,21 @@ def _recording_set(
         "store": unit.packed.outputs[packed],
         "fd_threshold": threshold,
         **{name: others.get(path) if path else None for name, path in named.items()},
+        "raw": row["sha256"],
     }
     # Somebody may remove what is large and not needed any more.
     missing = [name for name, path in there.items() if path is None]
     missing += [] if store.is_file() else ["store"]
+    missing += [] if raw is not None and raw.is_file() else ["raw"]
 
     def draw() -> tuple[dict[str, bytes], None]:
         made = recording_pictures(
-            store, there["confounds"], there["boldref"], there["t1w"], fd_threshold=threshold
+            store,
+            there["confounds"],
+            there["boldref"],
+            there["t1w"],
+            raw=raw,
+            fd_threshold=threshold,
         )
         return made, None
 
@@ -334,3 +344,14 @@ def _coverage(tables: Tables) -> dict[str, float]:
     table: pa.Table = tables["series"].to_pyarrow(["region", "coverage"])
     least = table.group_by("region").aggregate([("coverage", "min")]).to_pylist()
     return {row["region"]: row["coverage_min"] for row in least if row["coverage_min"] is not None}
+
+
+def _region_quality(tables: Tables) -> dict[str, dict[str, float | None]]:
+    """Return the median over recordings of each region's tSNR and signal loss."""
+    names = ["tsnr", "signal_loss"]
+    table = tables["series"].to_pandas(["region", *names], where={"strategy": "none"})
+    medians = table.groupby("region")[names].median().reset_index().to_dict("records")
+    return {
+        row["region"]: {name: None if pd.isna(row[name]) else row[name] for name in names}
+        for row in medians
+    }
