@@ -15,7 +15,9 @@ rule preprocess:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         folder=output_folder,
-        parameters=PLAN.parameters("preprocess"),
+        parameters=lambda wildcards: PLAN.parameters(
+            "preprocess", dataset=wildcards.dataset
+        ),
         step_version=PLAN.step_version("preprocess"),
     shell:
         "braindata preprocess --output {params.folder:q} --dataset {wildcards.dataset}"

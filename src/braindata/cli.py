@@ -97,10 +97,9 @@ def curate(output: Path, dataset: str, parameters: str) -> None:
 @_PARAMETERS
 def preprocess(output: Path, dataset: str, unit: str, parameters: str) -> None:
     """Preprocess the recordings of a subject, or of one session, as BIDS derivatives."""
-    from braindata.fmri.parameters import NativeParameters
     from braindata.stages import preprocess as stage
 
-    stage.run(_layout(output), dataset, unit, _parse(NativeParameters, parameters))
+    stage.run(_layout(output), dataset, unit, _parse(stage.Parameters, parameters))
 
 
 @cli.command()

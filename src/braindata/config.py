@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
-from braindata.curate.parameters import CurateParameters
+from braindata.curate.parameters import CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.eeg.parameters import EegParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
@@ -55,7 +56,7 @@ class Dataset(Section):
         "events and inherited sidecars, the subjects' T1w images and the files about the whole "
         "data set.",
     )
-    modalities: tuple[Literal["fmri"], ...] = Field(
+    modalities: tuple[Modality, ...] = Field(
         default=("fmri",), min_length=1, description="Which modalities of it to use."
     )
     subjects: tuple[str, ...] = Field(
@@ -76,6 +77,7 @@ class Preprocess(Section):
     fmri: NativeParameters = Field(
         default_factory=NativeParameters, description="Native fMRI preprocessing."
     )
+    eeg: EegParameters = Field(default_factory=EegParameters, description="Preprocessing of EEG.")
 
 
 class SpaceTransform(Section):

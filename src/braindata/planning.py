@@ -138,8 +138,10 @@ class Plan:
                 return _json({"mode": self.config.pull.mode})
             case "curate" if dataset is not None:
                 return _json({"curate": self.config.curate, "choice": self._choice(dataset)})
-            case "preprocess":
-                return _json(self.config.preprocess.fmri)
+            case "preprocess" if dataset is not None:
+                # Of other modalities nothing: changing these preprocesses nothing again.
+                chosen = self._datasets[dataset].modalities
+                return _json({name: getattr(self.config.preprocess, name) for name in chosen})
             case "pack":
                 # Where voxels are kept, a new region packs nothing again.
                 if self.config.pack.store:
@@ -176,7 +178,9 @@ class Plan:
     def _choice(self, dataset: str) -> Choice:
         one = self._datasets[dataset]
         decisions = self._decisions.get(dataset, Decisions()).at("curate")
-        return Choice(subjects=one.subjects, tasks=one.tasks, decisions=decisions)
+        return Choice(
+            modalities=one.modalities, subjects=one.subjects, tasks=one.tasks, decisions=decisions
+        )
 
     def step_version(self, stage: str) -> int:
         """Return the stage's `STEP_VERSION`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from braindata.curate.licences import LicenceClass
 from braindata.tables.exclusions import Decisions
 from braindata.tables.rules import METADATA, canonical
+
+Modality = Literal["fmri", "eeg"]
 
 
 class CurateParameters(BaseModel):
@@ -50,6 +54,8 @@ class Choice(BaseModel):
 
     Attributes
     ----------
+    modalities : tuple of {"fmri", "eeg"}
+        Which recordings are looked at.
     subjects, tasks : tuple of str
         Use only these (labels as in file names); empty means all.
     decisions : Decisions
@@ -58,6 +64,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    modalities: tuple[Modality, ...] = ("fmri",)
     subjects: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     decisions: Decisions = Decisions()

@@ -254,7 +254,8 @@ class _Chain:
         if reason is None:
             found, ransac = find_bad_channels(raw, ransac=parameters.ransac, seed=parameters.seed)
             for name, criteria in found.items():
-                bad.setdefault(name, []).extend(criteria)
+                known = bad.setdefault(name, [])
+                known += [one for one in criteria if one not in known]
         raw.info["bads"] = [name for name in raw.ch_names if name in bad]
         self.quality["n_bad_channels"] = float(len(bad))
         details = {"bad": {name: bad[name] for name in raw.info["bads"]}, "ransac": ransac}

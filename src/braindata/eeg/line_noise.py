@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 CANDIDATES = (50.0, 60.0)
 # Power at a candidate over that of its neighbourhood, above which it is line noise.
-MIN_RATIO = 5.0
+MIN_RATIO = 3.0
 # Half the width of the peak and of its neighbourhood in Hz.
 PEAK, NEIGHBOURHOOD = 0.5, 5.0
 
@@ -46,7 +46,7 @@ def line_noise_ratio(data: Floats, sfreq: float, line_freq: float) -> float | No
     )
     near = np.abs(freqs - line_freq) <= PEAK
     around = power[:, ~near].mean(axis=1)
-    ratio = power[:, near].max(axis=1) / np.where(around > 0, around, np.inf)
+    ratio = power[:, near].mean(axis=1) / np.where(around > 0, around, np.inf)
     return float(np.median(ratio))
 
 

@@ -19,9 +19,15 @@ from braindata.errors import DataError
 Positions = dict[str, NDArray[np.float64]]
 PositionSource = Literal["measured", "standard", "none"]
 
+# MNE 1.13 renamed it.
+TEN_FIVE = next(
+    name
+    for name in ("colin27_1005", "standard_1005")
+    if name in mne.channels.get_builtin_montages()
+)
 # The 10-05 system first: its names mean the same everywhere. The others name electrodes by number.
 STANDARD = (
-    "standard_1005",
+    TEN_FIVE,
     "GSN-HydroCel-32",
     "GSN-HydroCel-64_1.0",
     "GSN-HydroCel-128",

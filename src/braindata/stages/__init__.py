@@ -3,8 +3,8 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 3,
-    "preprocess": 1,
+    "curate": 4,
+    "preprocess": 2,
     "pack": 3,
     "extract": 3,
     "derive": 2,

@@ -58,7 +58,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         ]
         for stage, path in (("extract", layout.series), ("derive", layout.trials))
     }
-    preprocessed = [r for r in _with_results(units["derivatives"]) if _backend(r) == NATIVE]
+    preprocessed = [r for r in _with_results(units["derivatives"]) if _is_native_fmri(r)]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
     settings = [{"extract": receipt.parameters["extract"]} for receipt in extracted]
     ran = [*pulled, *curated, *preprocessed, *_with_results(units["packed"]), *extracted, *derived]
@@ -67,7 +67,9 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     return MethodsFacts(
         datasets=_datasets(layout, published.notes["release"]),
         curate=_model(CurateParameters, "curate", [r.parameters["curate"] for r in curated]),
-        preprocess=_model(NativeParameters, "preprocess", [r.parameters for r in preprocessed]),
+        preprocess=_model(
+            NativeParameters, "preprocess", [r.parameters["fmri"] for r in preprocessed]
+        ),
         space=_common("preprocess", [r.notes["space"] for r in preprocessed]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
@@ -115,8 +117,9 @@ def _with_results(receipts: Iterable[Receipt]) -> list[Receipt]:
     return [receipt for receipt in receipts if receipt.with_state("done")]
 
 
-def _backend(receipt: Receipt) -> object:
-    return receipt.notes["backend"]
+def _is_native_fmri(receipt: Receipt) -> bool:
+    # A unit of EEG alone has no template space.
+    return receipt.notes["backend"] == NATIVE and receipt.notes["space"] is not None
 
 
 def _key(receipt: Receipt) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from braindata.bids.entities import stem
+from braindata.eeg.parameters import EegParameters
 from braindata.errors import BraindataError, DataError
 from braindata.files import scratch_folder
 from braindata.fmri.native import SPACE, AnatomicalImage, BoldRun, preprocess_unit
@@ -15,9 +18,27 @@ from braindata.receipts import Outcome, content_hash
 from braindata.stages.job import Result, read_inventory, run_job, used
 
 BACKEND = "native"
+FMRI_LIBRARIES = ("nibabel", "nilearn", "numba", "numpy", "picsl-greedy", "scipy")
 
 
-def run(layout: Layout, dataset: str, unit: str, parameters: NativeParameters) -> bool:
+class Parameters(BaseModel):
+    """How the modalities of a data set are preprocessed; None for those that are not used.
+
+    Attributes
+    ----------
+    fmri : NativeParameters or None
+        Native fMRI preprocessing.
+    eeg : EegParameters or None
+        Preprocessing of EEG.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fmri: NativeParameters | None = None
+    eeg: EegParameters | None = None
+
+
+def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
     """Preprocess one unit of a data set."""
     rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
     if not rows:
@@ -26,32 +47,60 @@ def run(layout: Layout, dataset: str, unit: str, parameters: NativeParameters) -
             file=layout.inventory(dataset),
             hint="run curate again, or look there why its recordings are left out",
         )
-    # What the images hold and how often they were sampled: another person's data change nothing.
+    # What the files hold and how often they were sampled: another person's data change nothing.
     sha256 = {path: file.sha256 for path, file in read_manifest(layout.manifest(dataset)).items()}
+    fmri = [row for row in rows if row["modality"] == "fmri"]
+    eeg = [row for row in rows if row["modality"] == "eeg"]
     inputs = {
         row["recording"]: content_hash(
             [row["path"], sha256[row["path"]], row["t1w"], sha256[row["t1w"]], row["tr"]]
         )
-        for row in rows
+        for row in fmri
     }
+    libraries: tuple[str, ...] = FMRI_LIBRARIES if fmri else ()
+    if eeg:
+        # Imports MNE, which fMRI does not need.
+        from braindata.stages import preprocess_eeg
+
+        inputs |= {row["recording"]: preprocess_eeg.input_hash(row, sha256) for row in eeg}
+        libraries = tuple(sorted({*libraries, *preprocess_eeg.LIBRARIES}))
+
+    def work() -> Result:
+        _require_pulled(layout, dataset, rows)
+        result = Result([], notes={"quality": {}, "files": {}, "space": None, "backend": BACKEND})
+        if fmri:
+            _add(result, _fmri(layout, dataset, fmri, parameters.fmri or NativeParameters()))
+        if eeg:
+            _add(
+                result,
+                preprocess_eeg.preprocess(layout, dataset, eeg, parameters.eeg or EegParameters()),
+            )
+        return result
+
     return run_job(
         layout,
         "preprocess",
         f"{dataset}/{unit}",
         layout.receipt("derivatives", dataset, unit),
-        parameters=parameters,
+        parameters=parameters.model_dump(mode="json", exclude_none=True),
         inputs=inputs,
-        libraries=("nibabel", "nilearn", "numba", "numpy", "picsl-greedy", "scipy"),
-        work=lambda: _work(layout, dataset, rows, parameters),
+        libraries=libraries,
+        work=work,
     )
 
 
-def _work(
-    layout: Layout, dataset: str, rows: list[dict[str, Any]], parameters: NativeParameters
-) -> Result:
-    raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
-    needed = {row[key] for row in rows for key in ("path", "t1w")}
-    gone = sorted(path for path in needed if not (raw / path).is_file())
+def _add(result: Result, other: Result) -> None:
+    result.outputs += other.outputs
+    result.recordings |= other.recordings
+    for key in ("quality", "files"):
+        result.notes[key] |= other.notes[key]
+    result.notes |= {k: v for k, v in other.notes.items() if k not in ("quality", "files")}
+
+
+def _require_pulled(layout: Layout, dataset: str, rows: list[dict[str, Any]]) -> None:
+    raw = layout.raw(dataset)
+    needed = {row[key] for row in rows for key in ("path", "t1w") if row[key] is not None}
+    gone = sorted(path for path in needed if not (raw / path).exists())
     if gone:
         # Not bad data: somebody removed what pull had put there.
         raise BraindataError(
@@ -59,6 +108,12 @@ def _work(
             file=raw / gone[0],
             hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
         )
+
+
+def _fmri(
+    layout: Layout, dataset: str, rows: list[dict[str, Any]], parameters: NativeParameters
+) -> Result:
+    raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
     result = Result([])
     quality: dict[str, dict[str, float]] = {}
     files: dict[str, list[str]] = {}

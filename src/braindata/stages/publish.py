@@ -211,11 +211,9 @@ def recording_rows(
             }
         if row["status"] == "used":
             row |= preprocessed.notes["quality"].get(row["recording"], {})
-            row |= {
-                "space": preprocessed.notes["space"],
-                "backend": preprocessed.notes["backend"],
-                "distortion_corrected": False,
-            }
+            row["backend"] = preprocessed.notes["backend"]
+            if row["modality"] == "fmri":
+                row |= {"space": preprocessed.notes["space"], "distortion_corrected": False}
     return rows
 
 

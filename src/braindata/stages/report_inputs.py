@@ -163,7 +163,7 @@ def _recording_set(
     unit = units.get((row["dataset"], row["unit"]))
     store = layout.store(row["dataset"], row["recording"])
     packed = store.relative_to(layout.output).as_posix()
-    if unit is None or packed not in unit.packed.outputs:
+    if unit is None or packed not in unit.packed.outputs or row["modality"] != "fmri":
         return PictureSet()
     own = unit.preprocessed.notes["files"].get(row["recording"], [])
     others = unit.preprocessed.outputs
@@ -181,7 +181,7 @@ def _recording_set(
         ),
     }
     paths = {name: layout.output / path if path else None for name, path in named.items()}
-    threshold: float = unit.preprocessed.parameters["fd_threshold"]
+    threshold: float = unit.preprocessed.parameters["fmri"]["fd_threshold"]
     there = {name: path if path and path.is_file() else None for name, path in paths.items()}
     key = {
         "pictures": "recording",
@@ -297,7 +297,9 @@ def _template(shelf: Shelf) -> str:
 def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path | None:
     def stores() -> Iterator[Path]:
         for _, unit in sorted(units.items()):
-            yield from (layout.output / path for path in sorted(unit.packed.outputs))
+            # EEG has no voxels.
+            images = (path for path in sorted(unit.packed.outputs) if stem(path).endswith("_bold"))
+            yield from (layout.output / path for path in images)
 
     return next((path for path in stores() if path.is_file()), None)
 

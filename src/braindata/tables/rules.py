@@ -30,6 +30,10 @@ METADATA: dict[str, Kind] = {
     "tr": "number",
     "n_volumes": "number",
     "sampling_frequency": "number",
+    "modality": "text",
+    "n_samples": "number",
+    "duration": "number",
+    "n_channels": "number",
     "n_echoes": "number",
     "echo_time": "number",
     "flip_angle": "number",
@@ -51,6 +55,13 @@ QUALITY: dict[str, Kind] = {
     "fd_max": "number",
     "tsnr_median": "number",
     "registration_dice": "number",
+    "electrode_positions": "text",
+    "reference": "text",
+    "n_bad_channels": "number",
+    "n_components_removed": "number",
+    "share_rejected": "number",
+    "line_noise_ratio": "number",
+    "evoked_snr": "number",
 }
 # Names that other tools have for a column.
 ALIASES = {"mean_fd": "fd_mean", "max_fd": "fd_max", "median_tsnr": "tsnr_median"}

@@ -74,6 +74,9 @@ RECORDINGS = pa.schema(
         _number("tr", "Repetition time.", "s"),
         _count("n_volumes", "Number of volumes of the raw recording."),
         _number("sampling_frequency", "Samples per second.", "Hz"),
+        _count("n_samples", "Samples of the raw recording (EEG)."),
+        _number("duration", "Duration of the raw recording.", "s"),
+        _count("n_channels", "EEG channels of the raw recording."),
         _column("fetched", pa.bool_(), "Whether the contents of the raw recording are there."),
         _column("shape", _COUNTS, "Voxels of the raw recording along each axis.", "1"),
         _column("voxel_size", _NUMBERS, "Edges of a voxel of the raw recording.", "mm"),
@@ -121,6 +124,31 @@ RECORDINGS = pa.schema(
         _number(
             "registration_dice",
             "Overlap of the EPI brain mask in template space with the template's mask (Dice).",
+            "1",
+        ),
+        _text(
+            "electrode_positions",
+            "How electrodes' positions are known: `measured`, `standard` (by name) or `none`.",
+        ),
+        _text("reference", "What the potentials of the cleaned EEG are against."),
+        _number("n_bad_channels", "EEG channels that were found or marked as bad.", "1"),
+        _number(
+            "n_components_removed",
+            "Independent components that were removed as artefacts; null where ICA was not done.",
+            "1",
+        ),
+        _number(
+            "share_rejected", "Share of its events that have no clean epoch; null without any.", "1"
+        ),
+        _number(
+            "line_noise_ratio",
+            "Power at the line frequency of the raw EEG over that of its neighbourhood, median "
+            "over channels.",
+            "1",
+        ),
+        _number(
+            "evoked_snr",
+            "Signal-to-noise ratio (power) of the evoked responses, by split halves.",
             "1",
         ),
     ]
