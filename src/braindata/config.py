@@ -13,6 +13,7 @@ from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.curate.parameters import CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.derive.sensor_parameters import SensorParameters
 from braindata.eeg.parameters import EegParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
@@ -149,6 +150,10 @@ class Config(Section):
     )
     derive: DeriveParameters = Field(
         default_factory=DeriveParameters, description="How trials are estimated."
+    )
+    sensors: SensorParameters = Field(
+        default_factory=SensorParameters,
+        description="Features of EEG at sensors, trial by trial.",
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from braindata.receipts import SUFFIX
 
+# In a region's place: what EEG shows at its sensors.
+SENSORS = "sensors"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -65,7 +68,7 @@ class Layout:
         return self.output / "series" / dataset / f"{region}.parquet"
 
     def trials(self, dataset: str, region: str) -> Path:
-        """The trials of one region (``name-hash``) in all recordings of a data set."""
+        """The trials of one region (``name-hash``), or at `SENSORS`, of a data set's recordings."""
         return self.output / "derived" / dataset / "trials" / f"{region}.parquet"
 
     def tables(self) -> Path:

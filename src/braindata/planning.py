@@ -22,7 +22,7 @@ from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
-from braindata.layout import Layout
+from braindata.layout import SENSORS, Layout
 from braindata.locking import lock
 from braindata.pull.local import source_state
 from braindata.pull.parameters import PullJob
@@ -95,6 +95,11 @@ class Plan:
         """Identifiers of the data sets, in the order of the configuration."""
         return list(self._datasets)
 
+    @property
+    def sensors(self) -> list[str]:
+        """Identifiers of the data sets of which EEG is used."""
+        return [name for name, one in self._datasets.items() if "eeg" in one.modalities]
+
     def source(self, dataset: str) -> str:
         """Return the folder of a data set, or the name of its repository."""
         return self._datasets[dataset].source
@@ -161,12 +166,15 @@ class Plan:
                 )
             case "derive" if dataset is not None:
                 events = self._datasets[dataset].event_mapping
+                if region == SENSORS:
+                    return _json({"sensors": self.config.sensors, "events": events})
                 return _json({"derive": self.config.derive, "events": events})
             case "publish":
                 at = {name: d.at("publish") for name, d in self._decisions.items()}
                 return _json(
                     {
                         "datasets": self.datasets,
+                        "sensors": self.sensors,
                         "regions": list(self.regions),
                         "publish": self.config.publish,
                         "decisions": {k: _plain(d) for k, d in at.items() if d != Decisions()},
@@ -238,6 +246,9 @@ class Plan:
                 )
                 planned[receipt_beside(series)] = ("extract", region, dataset)
                 planned[receipt_beside(trials)] = ("derive", None, dataset)
+            if dataset in self.sensors:
+                at_sensors = receipt_beside(self.layout.trials(dataset, SENSORS))
+                planned[at_sensors] = ("derive", SENSORS, dataset)
         for path, job in planned.items():
             if path.is_file() and not self._holds(path, *job):
                 stale.append(path)

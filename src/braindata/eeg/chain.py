@@ -18,6 +18,7 @@ from braindata.eeg.components import (
     n_samples_needed,
 )
 from braindata.eeg.epochs import Judged, judge_epochs
+from braindata.eeg.features import aperiodic_exponent
 from braindata.eeg.line_noise import find_line_frequency, line_noise_ratio, remove_line_noise
 from braindata.eeg.montage import Placement, own_positions, place_channels
 from braindata.eeg.parameters import EegParameters
@@ -127,6 +128,7 @@ def preprocess_recording(
     chain.find_bad(stated, unusable)
     chain.remove_components()
     chain.interpolate()
+    chain.describe_spectrum()
     judged = chain.judge(onsets, list(labels)) if onsets is not None and len(onsets) else None
     if judged is None:
         chain.steps.append(Step("epochs", "the recording has no events"))
@@ -345,6 +347,12 @@ class _Chain:
         if reason is None:
             raw.set_eeg_reference("average", verbose="ERROR")
         self.steps.append(Step("average reference", reason))
+
+    def describe_spectrum(self) -> None:
+        """Describe the cleaned spectrum, without what is still bad."""
+        good = [name for name in self.raw.ch_names if name not in self.raw.info["bads"]]
+        data = self.raw.get_data(picks=good)
+        self.quality["aperiodic_exponent"] = aperiodic_exponent(data, self.raw.info["sfreq"])
 
     def judge(self, onsets: Floats, labels: list[str]) -> Judged:
         many = self.too_few() is None and bool(self.placement.known.all())

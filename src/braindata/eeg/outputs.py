@@ -26,6 +26,7 @@ LIBRARIES = (
     "python-picard",
     "scikit-learn",
     "scipy",
+    "specparam",
 )
 # FIF: a tag is kind, type, size and where the next one is; type 31 is an identifier of a file or
 # block, made of the machine's number and the time.

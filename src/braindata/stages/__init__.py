@@ -7,7 +7,7 @@ STEP_VERSION = {
     "preprocess": 2,
     "pack": 3,
     "extract": 3,
-    "derive": 2,
+    "derive": 3,
     "publish": 2,
     "report": 4,
 }

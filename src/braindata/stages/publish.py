@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.events import read_events
 from braindata.errors import DataError
-from braindata.layout import Layout
+from braindata.layout import SENSORS, Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages.job import (
@@ -40,6 +40,8 @@ class Parameters(BaseModel):
     ----------
     datasets : tuple of str
         Data sets.
+    sensors : tuple of str
+        Those of which EEG is used.
     regions : tuple of str
         Regions, as ``name-hash``.
     publish : PublishParameters
@@ -51,6 +53,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: tuple[str, ...]
+    sensors: tuple[str, ...] = ()
     regions: tuple[str, ...]
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
@@ -119,6 +122,10 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
                 found[name] = Receipt.read(receipt_beside(path))
+    for dataset in parameters.sensors:
+        path = layout.trials(dataset, SENSORS)
+        name = path.relative_to(layout.output).as_posix()
+        found[name] = Receipt.read(receipt_beside(path))
     return found
 
 
@@ -148,6 +155,10 @@ def _shards(
             for region in parameters.regions:
                 target = staging / table / dataset / f"{region}.parquet"
                 shards[table].append(without(lies(dataset, region), table, gone, target))
+        if dataset in parameters.sensors:
+            target = staging / "trials" / dataset / f"{SENSORS}.parquet"
+            own = layout.trials(dataset, SENSORS)
+            shards["trials"].append(without(own, "trials", gone, target))
     for region in parameters.regions:
         # One shard per region: a new region leaves the others' shards as they are.
         row = _region_row(layout, region, parameters.datasets)
@@ -195,6 +206,9 @@ def recording_rows(
         "extract": _receipts_of(layout.series, dataset, regions, layout, receipts),
         "derive": _receipts_of(layout.trials, dataset, regions, layout, receipts),
     }
+    at_sensors = layout.trials(dataset, SENSORS).relative_to(layout.output).as_posix()
+    if at_sensors in receipts:
+        of_regions["derive"].append(receipts[at_sensors])
     for row in rows:
         if row["status"] != "used":
             continue

@@ -62,6 +62,7 @@ QUALITY: dict[str, Kind] = {
     "share_rejected": "number",
     "line_noise_ratio": "number",
     "evoked_snr": "number",
+    "aperiodic_exponent": "number",
 }
 # Names that other tools have for a column.
 ALIASES = {"mean_fd": "fd_mean", "max_fd": "fd_max", "median_tsnr": "tsnr_median"}

@@ -151,6 +151,12 @@ RECORDINGS = pa.schema(
             "Signal-to-noise ratio (power) of the evoked responses, by split halves.",
             "1",
         ),
+        _number(
+            "aperiodic_exponent",
+            "Exponent of the aperiodic part of the cleaned spectrum, 2 to 40 Hz (Donoghue et al. "
+            "2020, doi:10.1038/s41593-020-00744-x).",
+            "1",
+        ),
     ]
 )
 
@@ -231,19 +237,31 @@ TRIALS = pa.schema(
         _text("outcome", "What came of it: the column that `event_mapping` names."),
         _text("stimulus", "Identifier of the stimulus, see `stimuli`."),
         _text("columns", "All columns of the event's row as one JSON object, types kept."),
+        _text(
+            "feature",
+            "What was estimated: `bold`; of EEG a component of the event-related potential such as "
+            "`P300`, or a band such as `alpha`, whose `region` is null at sensors.",
+        ),
+        _column("channels", _STRINGS, "Channels of EEG that were averaged; null for regions."),
+        _text(
+            "unit", "Of the estimate: `percent` (of the region's mean signal), `uV` or `uV^2/Hz`."
+        ),
         _number(
             "estimate",
-            "Height of the modelled response to the trial (Pernet 2014, "
-            "doi:10.3389/fnins.2014.00001); "
-            "null where it cannot be estimated (see `reason`).",
-            "percent of the region's mean signal",
+            "In `unit`; null where it cannot be estimated (see `reason`). Of fMRI the height of "
+            "the modelled response to the trial (Pernet 2014, doi:10.3389/fnins.2014.00001).",
+            "see the column `unit`",
         ),
         _number(
             "estimate_se",
-            "Its standard error, allowing for first-order autocorrelation.",
-            "percent of the region's mean signal",
+            "Its standard error, allowing for first-order autocorrelation; null for EEG.",
+            "see the column `unit`",
         ),
-        _text("model", "How it was estimated: `lss` (least squares separate)."),
+        _text(
+            "model",
+            "How it was estimated: `lss` (least squares separate), `erp` (mean amplitude against "
+            "the baseline) or `multitaper` (power density).",
+        ),
         _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
         _text("reason", "Why the estimate is null."),
     ]
