@@ -85,6 +85,16 @@ def shards():
     )
 
 
+def sensors():
+    return expand(
+        [
+            f"{OUT}/derived/{{dataset}}/trials/sensors.parquet",
+            f"{OUT}/derived/{{dataset}}/trials/sensors.receipt.json",
+        ],
+        dataset=PLAN.sensors,
+    )
+
+
 def all_receipts(wildcards):
     """Every receipt and shard that a release rests on."""
     inventories = expand(
@@ -96,7 +106,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return inventories + units + shards()
+    return inventories + units + shards() + sensors()
 
 
 def everything(wildcards):

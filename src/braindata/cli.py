@@ -160,10 +160,23 @@ def extract(output: Path, dataset: str, parameters: str) -> None:
 @cli.command()
 @_OUTPUT
 @_DATASET
-@click.option("--region", required=True, callback=checked_name, help="The region as <name>-<hash>.")
+@click.option(
+    "--region",
+    required=True,
+    callback=checked_name,
+    help="The region as <name>-<hash>; `sensors` for the features of EEG.",
+)
 @_PARAMETERS
 def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
     """Estimate the single-trial responses of one region."""
+    from braindata.layout import SENSORS
+
+    if region == SENSORS:
+        from braindata.stages import derive_sensors
+
+        chosen = _parse(derive_sensors.Parameters, parameters)
+        derive_sensors.run(_layout(output), dataset, chosen)
+        return
     from braindata.stages import derive as stage
 
     stage.run(_layout(output), dataset, region, _parse(stage.Parameters, parameters))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -13,8 +13,10 @@ from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.config_paths import base_folder, existing, project
 from braindata.config_sources import place_derivatives, place_source, remote_of
-from braindata.curate.parameters import Alignment, CurateParameters
+from braindata.curate.parameters import Alignment, CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.derive.sensor_parameters import SensorParameters
+from braindata.eeg.parameters import EegParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.backends import FmriParameters
@@ -63,7 +65,7 @@ class Dataset(Section):
         "events and inherited sidecars, the subjects' T1w images and the files about the whole "
         "data set.",
     )
-    modalities: tuple[Literal["fmri"], ...] = Field(
+    modalities: tuple[Modality, ...] = Field(
         default=("fmri",), min_length=1, description="Which modalities of it to use."
     )
     subjects: tuple[str, ...] = Field(
@@ -88,6 +90,7 @@ class Preprocess(Section):
     fmri: FmriParameters = Field(
         default_factory=FmriParameters, description="fMRI preprocessing: docs/preprocessing.md."
     )
+    eeg: EegParameters = Field(default_factory=EegParameters, description="Preprocessing of EEG.")
 
 
 class SpaceTransform(Section):
@@ -159,6 +162,10 @@ class Config(Section):
     )
     derive: DeriveParameters = Field(
         default_factory=DeriveParameters, description="How trials are estimated."
+    )
+    sensors: SensorParameters = Field(
+        default_factory=SensorParameters,
+        description="Features of EEG at sensors, trial by trial.",
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

@@ -9,6 +9,8 @@ from braindata.receipts import SUFFIX
 
 # No data set's name has a dot.
 PUBLISHED = ".derivatives"
+# In a region's place: what EEG shows at its sensors.
+SENSORS = "sensors"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Layout:
         return self.output / "series" / dataset / f"{region}.parquet"
 
     def trials(self, dataset: str, region: str) -> Path:
-        """The trials of one region (``name-hash``) in all recordings of a data set."""
+        """The trials of one region (``name-hash``), or at `SENSORS`, of a data set's recordings."""
         return self.output / "derived" / dataset / "trials" / f"{region}.parquet"
 
     def tables(self) -> Path:

@@ -23,7 +23,7 @@ from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
-from braindata.layout import PUBLISHED, Layout
+from braindata.layout import PUBLISHED, SENSORS, Layout
 from braindata.locking import lock
 from braindata.planning_preprocess import PreprocessPlan
 from braindata.pull.local import source_state
@@ -101,6 +101,11 @@ class Plan:
     def datasets(self) -> list[str]:
         """Identifiers of the data sets, in the order of the configuration."""
         return list(self._datasets)
+
+    @property
+    def sensors(self) -> list[str]:
+        """Identifiers of the data sets of which EEG is used."""
+        return [name for name, one in self._datasets.items() if "eeg" in one.modalities]
 
     def source(self, dataset: str) -> str:
         """Return the folder of a data set, or the name of its repository."""
@@ -182,6 +187,8 @@ class Plan:
                 )
             case "derive" if dataset is not None:
                 events = self._datasets[dataset].event_mapping
+                if region == SENSORS:
+                    return _json({"sensors": self.config.sensors, "events": events})
                 return _json({"derive": self.config.derive, "events": events})
             case "publish":
                 return _json(self._publish_parameters())
@@ -201,6 +208,7 @@ class Plan:
             decisions = {name: Pseudonyms(key, name).value(d) for name, d in decisions.items()}
         return {
             "datasets": self.datasets,
+            "sensors": self.sensors,
             "regions": list(self.regions),
             "publish": self.config.publish,
             "decisions": decisions,
@@ -211,6 +219,7 @@ class Plan:
         one = self._datasets[dataset]
         decisions = self._decisions.get(dataset, Decisions()).at("curate")
         return Choice(
+            modalities=one.modalities,
             subjects=one.subjects,
             tasks=one.tasks,
             decisions=decisions,
@@ -274,6 +283,9 @@ class Plan:
                 )
                 planned[receipt_beside(series)] = ("extract", region, dataset)
                 planned[receipt_beside(trials)] = ("derive", None, dataset)
+            if dataset in self.sensors:
+                at_sensors = receipt_beside(self.layout.trials(dataset, SENSORS))
+                planned[at_sensors] = ("derive", SENSORS, dataset)
         for path, job in planned.items():
             if path.is_file() and not self._holds(path, *job):
                 stale.append(path)

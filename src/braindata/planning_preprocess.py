@@ -62,6 +62,7 @@ class PreprocessPlan:
 
     def __init__(self, config: Config, values: Mapping[str, Any], files: Sequence[Path]):
         self._fmri = config.preprocess.fmri
+        self._eeg = config.preprocess.eeg
         self._datasets = {dataset.id: dataset for dataset in config.datasets}
         self._run = self._fmri.fmriprep.run
         if self.retries:
@@ -77,7 +78,10 @@ class PreprocessPlan:
     def parameters(self, dataset: str) -> dict[str, Any]:
         """Return of each modality of a data set the backend and its own parameters."""
         one = self._datasets[dataset]
-        sections = {"fmri": self._fmri.chosen("derivatives" if one.derivatives else None)}
+        sections: dict[str, Any] = {
+            "fmri": self._fmri.chosen("derivatives" if one.derivatives else None),
+            "eeg": self._eeg.model_dump(mode="json"),
+        }
         return {name: sections[name] for name in one.modalities}
 
     def spaces(self) -> set[str]:

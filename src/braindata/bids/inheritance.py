@@ -30,8 +30,14 @@ class Tree:
         self._folders: dict[str, dict[tuple[str, str], list[tuple[str, dict[str, str]]]]] = {}
         self._objects: dict[str, dict[str, Any] | DataError] = {}
 
-    def inherited(self, recording: str, suffix: str, extension: str) -> list[str]:
-        """Return the files of one kind that apply to a recording (see `inherited`)."""
+    def inherited(
+        self, recording: str, suffix: str, extension: str, ignored: tuple[str, ...] = ()
+    ) -> list[str]:
+        """Return the files of one kind that apply to a recording (see `inherited`).
+
+        Entities that are `ignored` may differ: tables of electrodes have a `space`, of which
+        recordings know nothing.
+        """
         own = entities(recording)
         found = []
         folder = recording
@@ -41,7 +47,7 @@ class Tree:
             matches = [
                 (-len(named), f"{folder}/{name}" if folder else name)
                 for name, named in self._listing(folder).get((suffix, extension), ())
-                if all(own.get(key) == value for key, value in named.items())
+                if all(own.get(k) == value for k, value in named.items() if k not in ignored)
             ]
             found += [path for _, path in sorted(matches)]
         return found

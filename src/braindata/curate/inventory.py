@@ -48,6 +48,8 @@ from braindata.fmri.backends import DerivativesParameters
 from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
+# The file of a recording that is opened; others belong to it, such as .vmrk and .fdt.
+EEG_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif")
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 EVERYTHING = Choice()
 
@@ -189,18 +191,19 @@ def build_inventory(
     description = dataset_description(source.root)
     stated = description.get("License")
     licence = None if stated is None else str(stated)
-    bolds = [path for path in images if stem(path).endswith("_bold")]
+    modalities = {**_bolds(images, choice), **_eegs(source, choice)}
     t1ws = _by_subject(path for path in images if stem(path).endswith("_T1w"))
     sessions: dict[str, set[str | None]] = {}
-    for path in bolds:
+    for path in modalities:
         names = entity_columns(path)
         sessions.setdefault(names["subject"] or "", set()).add(names["session"])
+    bolds = [path for path, modality in modalities.items() if modality == "fmri"]
     echoes, firsts, field_maps = echo_counts(bolds), first_echoes(bolds), FieldMaps(tree, images)
     participants = read_participants(source.root)
     errors = verdict.by_location()
     rows = []
     left_out: dict[str, Outcome] = {}
-    for path in bolds:
+    for path, modality in modalities.items():
         names = entity_columns(path)
         subject = names["subject"] or ""
         one_job = len(sessions[subject]) == 1
@@ -209,14 +212,16 @@ def build_inventory(
             "dataset": source.dataset,
             "dataset_version": source.version,
             "recording": stem(path),
-            "modality": "fmri",
+            "modality": modality,
             "unit": unit_of(subject, None if one_job else names["session"]),
             "path": path,
             "sha256": source.sha256.get(path) or None,
-            "t1w": _choose_t1w(t1ws.get(subject, ()), names["session"]),
+            "t1w": _choose_t1w(t1ws.get(subject, ()), names["session"])
+            if modality == "fmri"
+            else None,
             "events": find_events(tree, path),
-            "fetched": (source.root / path).is_file(),
-            "n_echoes": echoes[path],
+            "fetched": (source.root / path).exists(),
+            "n_echoes": echoes.get(path),
             "licence": licence,
             "licence_class": licence_class(licence),
             "fits_alignment": choice.alignment.fits(names["task"], names["run"]),
@@ -225,7 +230,7 @@ def build_inventory(
         }
         if participants.labels and subject not in participants.labels:
             row["warnings"].append(f"sub-{subject} has no row in {FILE}")
-        beside = path.removesuffix(".nii.gz").removesuffix(".nii") + ".json"
+        beside = f"{path.rpartition('/')[0]}/{stem(path)}.json"
         concerned = {f"/{one}" for one in (path, beside, row["events"], row["t1w"]) if one}
         if source.derived is not None:
             # Images that nobody asked for are links that lead nowhere: no fault of the data set.
@@ -237,7 +242,8 @@ def build_inventory(
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
-    rows += _misnamed(source, set(bolds), left_out)
+    if "fmri" in choice.modalities:
+        rows += _misnamed(source, set(bolds), left_out)
     _quarantine_doubles(source.root, rows, left_out)
     _warn_of_same_bytes(source, rows)
     name_variants(rows)
@@ -260,6 +266,25 @@ def _without_recording(derived: Derived | None, recordings: Sequence[str]) -> li
     """Say of which derivatives there is no raw recording: nobody knows their events."""
     names = [] if derived is None else derived.files.without_recording(recordings)
     return [f"the derivatives of {name} have no raw recording" for name in names]
+
+
+def _bolds(images: Sequence[str], choice: Choice) -> dict[str, str]:
+    """Return the fMRI recordings with their modality."""
+    if "fmri" not in choice.modalities:
+        return {}
+    return {path: "fmri" for path in images if stem(path).endswith("_bold")}
+
+
+def _eegs(source: Source, choice: Choice) -> dict[str, str]:
+    """Return the EEG recordings with their modality; of several files the one that is opened."""
+    if "eeg" not in choice.modalities:
+        return {}
+    table = bids2table.index_dataset(source.root).select(["path", "ext", "suffix", "datatype"])
+    return {
+        row["path"]: "eeg"
+        for row in sorted(table.to_pylist(), key=lambda row: str(row["path"]))
+        if row["datatype"] == row["suffix"] == "eeg" and row["ext"] in EEG_EXTENSIONS
+    }
 
 
 def _people(root: Path) -> set[str]:
@@ -376,7 +401,7 @@ def _judge(
     by_rule = excluded_by_rule(row, parameters, choice)
     if by_rule is not None:
         return by_rule
-    if row["t1w"] is None and derived is None:
+    if row["modality"] == "fmri" and row["t1w"] is None and derived is None:
         row["warnings"].append(
             "there is no T1w image of this subject: the EPI is normalised by itself, less exactly"
         )
@@ -391,6 +416,12 @@ def _read(
     derived: Derived | None,
 ) -> None:
     """Complete a row with what its image's header and its events say."""
+    if row["modality"] == "eeg":
+        # Imports MNE, which takes a second.
+        from braindata.curate.eeg import read_eeg
+
+        read_eeg(tree, row, metadata)
+        return
     root = tree.root
     for key in ("events",) if derived else ("path", "events", "t1w"):
         if row[key] is not None:
@@ -406,7 +437,7 @@ def _read(
     row["tr"] = tr = check_tr(header, metadata, stating)
     with unless_included(row, choice):
         require_same_tr(header, tr, stating)
-    row["sampling_frequency"] = 1.0 / tr
+    row |= {"sampling_frequency": 1.0 / tr, "duration": header.n_volumes * tr}
     if image == root / row["path"]:
         row |= {"shape": header.shape, "voxel_size": header.voxel_size}
         row["warnings"] += check_slice_timing(metadata, header.shape, tr)

@@ -78,7 +78,7 @@ def excluded_by_rule(
 
 
 def _by_rule(row: dict[str, Any], parameters: CurateParameters) -> Outcome | None:
-    if row["n_volumes"] < parameters.min_volumes:
+    if row["n_volumes"] is not None and row["n_volumes"] < parameters.min_volumes:
         return Outcome(
             "excluded",
             f"it has {row['n_volumes']} volumes, fewer than {parameters.min_volumes}",

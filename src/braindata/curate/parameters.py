@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from braindata.curate.licences import LicenceClass
 from braindata.fmri.backends import DerivativesParameters
 from braindata.tables.exclusions import Decisions
 from braindata.tables.rules import METADATA, canonical
+
+Modality = Literal["fmri", "eeg"]
 
 
 class CurateParameters(BaseModel):
@@ -68,6 +72,8 @@ class Choice(BaseModel):
 
     Attributes
     ----------
+    modalities : tuple of {"fmri", "eeg"}
+        Which recordings are looked at.
     subjects, tasks : tuple of str
         Use only these (labels as in file names); empty means all.
     decisions : Decisions
@@ -81,6 +87,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    modalities: tuple[Modality, ...] = ("fmri",)
     subjects: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     decisions: Decisions = Decisions()

@@ -34,7 +34,7 @@ def name_variants(rows: Sequence[dict[str, Any]]) -> None:
     """
     kinds: dict[str, dict[tuple[Any, ...], list[dict[str, Any]]]] = {}
     for row in sorted(rows, key=lambda row: (str(row["recording"]), str(row["path"]))):
-        if row["voxel_size"] is None:
+        if row["voxel_size"] is None and row["n_samples"] is None:
             continue
         named = [f"{key}-{row[column]}" for key, column in KIND.items() if row[column] is not None]
         of_kind = kinds.setdefault("_".join(named) or "untitled", {})

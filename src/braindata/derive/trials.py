@@ -107,7 +107,7 @@ def derive_trials(
             row = rows.get(name)
             if row is None:
                 raise DataError("it has no uncleaned series (`none`)", hint="run `extract` again")
-            events = _timed(recording.events)
+            events = timed_events(recording.events)
             found = _estimate(row, recording, events, parameters)
             rows_of = (recording, region, definition_hash, events, found, parameters, mapping)
             tables.append(_rows(*rows_of))
@@ -124,7 +124,7 @@ def _region(series: pa.Table) -> tuple[str | None, str | None]:
     return names.pop() if names else (None, None)
 
 
-def _timed(events: pd.DataFrame) -> pd.DataFrame:
+def timed_events(events: pd.DataFrame) -> pd.DataFrame:
     """Return `onset` and `duration` as numbers in s, NaN where the file has none."""
     hint = "mend the events file"
     missing = [name for name in ("onset", "duration") if name not in events.columns]
@@ -229,8 +229,46 @@ def _rows(
     parameters: DeriveParameters,
     mapping: EventMapping,
 ) -> pa.Table:
-    key, n_trials = recording.key, len(timed)
-    columns = {str(name): _typed(recording.events[name]) for name in recording.events.columns}
+    n_trials = len(timed)
+    constant = {
+        "region": region,
+        "definition_hash": definition_hash,
+        "feature": "bold",
+        "unit": "percent",
+        "model": "lss",
+        "hrf_model": parameters.hrf_model,
+    }
+    values: dict[str, list[Json]] = {name: [None] * n_trials for name in TRIALS.names}
+    values |= trial_columns(recording.key, recording.events, timed, mapping)
+    values |= {name: [value] * n_trials for name, value in constant.items()}
+    values |= {
+        "estimate": list(found.estimate),
+        "estimate_se": list(found.standard_error),
+        "reason": list(found.reasons),
+    }
+    return pa.table(
+        {name: pa.array(values[name], TRIALS.field(name).type) for name in TRIALS.names}, TRIALS
+    )
+
+
+def trial_columns(
+    key: RecordingKey, events: pd.DataFrame, timed: pd.DataFrame, mapping: EventMapping
+) -> dict[str, list[Json]]:
+    """Return the columns of `trials` that say which event it is, one value per event.
+
+    Parameters
+    ----------
+    key : RecordingKey
+        The recording.
+    events : pandas.DataFrame
+        Its BIDS events.
+    timed : pandas.DataFrame
+        Their times, as `timed_events` returns them.
+    mapping : EventMapping
+        Which columns of the events hold what.
+    """
+    n_trials = len(timed)
+    columns = {str(name): _typed(events[name]) for name in events.columns}
     nothing: list[Json] = [None] * n_trials
     stim_files = [_text(value) for value in columns.get("stim_file", nothing)]
 
@@ -240,19 +278,8 @@ def _rows(
     # Only the column that is named is in that unit: the one of BIDS is in seconds.
     named = mapping.source("response_time", columns) == mapping.response_time
     scale = 1e-3 if named and mapping.response_time_unit == "ms" else 1.0
-    constant = {
-        "dataset": key.dataset,
-        "recording": key.recording,
-        "subject": key.subject,
-        "session": key.session,
-        "task": key.task,
-        "run": key.run,
-        "region": region,
-        "definition_hash": definition_hash,
-        "model": "lss",
-        "hrf_model": parameters.hrf_model,
-    }
-    values: dict[str, list[Json]] = {name: [value] * n_trials for name, value in constant.items()}
+    who = ("dataset", "recording", "subject", "session", "task", "run")
+    values: dict[str, list[Json]] = {name: [getattr(key, name)] * n_trials for name in who}
     values |= {
         "trial": list(range(n_trials)),
         "onset": list(_nullable(timed["onset"].to_numpy())),
@@ -268,13 +295,8 @@ def _rows(
             )
             for i in range(n_trials)
         ],
-        "estimate": list(found.estimate),
-        "estimate_se": list(found.standard_error),
-        "reason": list(found.reasons),
     }
-    return pa.table(
-        {name: pa.array(values[name], TRIALS.field(name).type) for name in TRIALS.names}, TRIALS
-    )
+    return values
 
 
 def _typed(column: pd.Series) -> list[Json]:

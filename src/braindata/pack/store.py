@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from braindata.errors import BraindataError, DamageError, UsageError, first_line
 from braindata.files import atomic_path
+from braindata.pack.hdf5 import ERRORS, new_file, write_array
 from braindata.pack.mask import MASK_VERSION
 from braindata.pack.moments import Moments
 from braindata.pack.order import VoxelOrder, packed_order, voxel_order
@@ -39,8 +39,6 @@ REMOTE_HINT = (
     "check the address and the network, and that the server answers requests for ranges; if the "
     "file is at fault, put it there again"
 )
-# What h5py raises for a file that is damaged, or that somebody else made.
-_ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class Store:
         """Whether it holds voxels, and not only the means of regions (`pack.store: false`)."""
         try:
             return "samples" in self._file
-        except _ERRORS as error:
+        except ERRORS as error:
             raise self._damage(error) from error
 
     def means(self) -> dict[str, RegionMean]:
@@ -129,7 +127,7 @@ class Store:
                 key: RegionMean(one[:], float(one.attrs["coverage"]), int(one.attrs["n_voxels"]))
                 for key, one in group.items()
             }
-        except _ERRORS as error:
+        except ERRORS as error:
             raise self._damage(error) from error
 
     def read_moments(self, positions: NDArray[np.int64] | None = None) -> Moments | None:
@@ -157,7 +155,7 @@ class Store:
             if positions is None:
                 return Moments(group["mean"][:], group["sd"][:])
             mean, sd = (_in_chunks(group[name], positions) for name in ("mean", "sd"))
-        except (*_ERRORS, IndexError) as error:
+        except (*ERRORS, IndexError) as error:
             raise self._damage(error) from error
         return Moments(mean, sd)
 
@@ -209,7 +207,7 @@ class Store:
                 wanted = chunks == chunk
                 start = int(chunk) * CHUNK_VOXELS
                 result[wanted] = samples[start : start + CHUNK_VOXELS][positions[wanted] - start]
-        except (*_ERRORS, IndexError) as error:
+        except (*ERRORS, IndexError) as error:
             raise self._damage(error) from error
         return result
 
@@ -295,49 +293,27 @@ def write_store(
         "confounds": list(confounds.columns),
         "attributes": attributes,
     }
-    with _new_file(path.name) as file:
+    with new_file(path.name) as file:
         # No attribute: HDF5 keeps no checksum of texts, and a flipped bit there may hang it.
         text = json.dumps(header, sort_keys=True).encode()
-        _write(file, "header", np.frombuffer(text, np.uint8))
-        _write(file, "mask", np.packbits(mask))
-        _write(file, "has_data", np.packbits(has_data.astype(bool)))
-        _write(file, "confounds", confounds.to_numpy(np.float64))
+        write_array(file, "header", np.frombuffer(text, np.uint8))
+        write_array(file, "mask", np.packbits(mask))
+        write_array(file, "has_data", np.packbits(has_data.astype(bool)))
+        write_array(file, "confounds", confounds.to_numpy(np.float64))
         for key, mean in sorted((means or {}).items()):
-            _write(file, f"means/{key}", mean.values)
+            write_array(file, f"means/{key}", mean.values)
             file[f"means/{key}"].attrs.update(coverage=mean.coverage, n_voxels=mean.n_voxels)
         if moments is not None:
             for name in ("mean", "sd"):
                 numbers: NDArray[Any] = getattr(moments, name)
-                _write(file, f"moments/{name}", numbers, (min(MOMENT_CHUNK, len(numbers)),))
+                write_array(file, f"moments/{name}", numbers, (min(MOMENT_CHUNK, len(numbers)),))
         if samples is not None:
             n_voxels, n_volumes = samples.shape
-            _write(file, "samples", samples, (min(CHUNK_VOXELS, n_voxels), n_volumes))
+            write_array(file, "samples", samples, (min(CHUNK_VOXELS, n_voxels), n_volumes))
         file.flush()
         image = file.id.get_file_image()
     with atomic_path(path) as part:
         part.write_bytes(image)
-
-
-def _new_file(name: str) -> Any:
-    # Without time stamps and with a fixed library version the same samples give the same bytes.
-    # In memory: on a full disk HDF5 loses chunks without a word, and then crashes.
-    return h5py.File(name, "w", "core", ("v110", "v110"), backing_store=False)
-
-
-def _write(
-    file: Any, name: str, values: NDArray[Any], chunks: tuple[int, ...] | None = None
-) -> None:
-    if not values.size:
-        file.create_dataset(name, data=values)
-        return
-    file.create_dataset(
-        name,
-        data=values,
-        chunks=chunks or values.shape,
-        # Blosc has no checksum of its own, and a flipped bit must not become a value.
-        fletcher32=True,
-        **hdf5plugin.Blosc(cname="zstd", clevel=3, shuffle=hdf5plugin.Blosc.BITSHUFFLE),
-    )
 
 
 @contextmanager
@@ -388,6 +364,6 @@ def open_store(source: Path | io.RawIOBase) -> Iterator[Store]:
                 _file=file,
                 _remote=remote,
             )
-        except _ERRORS as error:
+        except ERRORS as error:
             raise _unreadable("this is no sample store", path, remote) from error
         yield store

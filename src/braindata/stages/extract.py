@@ -50,7 +50,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         stores = [
             (RecordingKey.from_row(row), layout.store(dataset, row["recording"]))
             for row in used(read_inventory(layout, dataset))
-            if row["recording"] in done
+            if row["recording"] in done and row["modality"] == "fmri"
         ]
         table, recordings = extract_region(parameters.region, stores, parameters.extract, placing)
         write_shard(table, shard, "series")

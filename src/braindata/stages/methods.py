@@ -149,7 +149,7 @@ def _with_results(receipts: Iterable[Receipt]) -> list[Receipt]:
 
 
 def _fmri(receipt: Receipt) -> dict[str, Any]:
-    found: dict[str, Any] = receipt.parameters["fmri"]
+    found: dict[str, Any] = receipt.parameters.get("fmri", {})
     return found
 
 

@@ -23,6 +23,8 @@ from braindata.stages.job import Result, read_inventory, run_job, used
 from braindata.stages.quality import recording_quality
 
 BOLD = "_desc-preproc_bold.nii.gz"
+EEG = "_desc-preproc_eeg.fif"
+EEG_SIDECAR = "_desc-preproc_eeg.json"
 CONFOUNDS = "_desc-confounds_timeseries.tsv"
 
 
@@ -50,7 +52,7 @@ class Parameters(BaseModel):
 def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool:
     """Pack the recordings of one unit of a data set."""
     preprocessed = Receipt.read(layout.receipt("derivatives", dataset, unit))
-    trs = {row["recording"]: row["tr"] for row in used(read_inventory(layout, dataset))}
+    rows = {row["recording"]: row for row in used(read_inventory(layout, dataset))}
 
     placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
     regions = None if parameters.pack.store else _resolver(parameters.regions, placing)
@@ -60,6 +62,10 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
         quality: dict[str, dict[str, Any]] = {}
         for name in preprocessed.with_state("done"):
             files = [layout.output / path for path in preprocessed.notes["files"][name]]
+            if rows[name]["modality"] == "eeg":
+                result.outputs.append(_pack_eeg(layout, dataset, name, files, preprocessed))
+                result.recordings[name] = Outcome("done")
+                continue
             bold, confounds = _one(files, BOLD), _one(files, CONFOUNDS)
             target = layout.store(dataset, name)
             try:
@@ -68,7 +74,7 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
                     confounds,
                     target,
                     space=preprocessed.notes["space"][name],
-                    tr=trs[name],
+                    tr=rows[name]["tr"],
                     attributes={
                         "dataset": dataset,
                         "recording": name,
@@ -98,6 +104,24 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
         libraries=("h5py", "hdf5plugin", "nibabel", "nilearn", "numpy", "scipy"),
         work=work,
     )
+
+
+def _pack_eeg(
+    layout: Layout, dataset: str, name: str, files: list[Path], preprocessed: Receipt
+) -> Path:
+    # Imports MNE, which fMRI does not need.
+    from braindata.pack.eeg_recording import pack_eeg
+
+    continuous, sidecar = _one(files, EEG), _one(files, EEG_SIDECAR)
+    target = layout.store(dataset, name)
+    source = preprocessed.outputs[continuous.relative_to(layout.output).as_posix()]
+    pack_eeg(
+        continuous,
+        sidecar,
+        target,
+        {"dataset": dataset, "recording": name, "source": source},
+    )
+    return target
 
 
 def _resolver(

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from braindata.eeg.parameters import EegParameters
 from braindata.errors import BraindataError
 from braindata.fmri.backends import FmriParameters
 from braindata.fmri.fmriprep.parameters import FmriprepRun
@@ -25,17 +26,22 @@ class Parameters(BaseModel):
 
     Attributes
     ----------
-    fmri : FmriParameters
-        Of recordings whose `modality` is `fmri`.
+    fmri : FmriParameters or None
+        Of recordings whose `modality` is `fmri`; None where the data set's are not used.
+    eeg : EegParameters or None
+        Of those whose it is `eeg`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fmri: FmriParameters = FmriParameters()
+    fmri: FmriParameters | None = None
+    eeg: EegParameters | None = None
 
     def of_job(self) -> dict[str, Any]:
         """Return what the receipt says: of each modality, the backend and its own parameters."""
-        return {"fmri": self.fmri.chosen()}
+        fmri = None if self.fmri is None else self.fmri.chosen()
+        eeg = None if self.eeg is None else self.eeg.model_dump(mode="json")
+        return {name: own for name, own in (("fmri", fmri), ("eeg", eeg)) if own is not None}
 
 
 class Machine(BaseModel):
@@ -135,6 +141,8 @@ def run(
 
 def _on(machine: Machine, parameters: Parameters) -> Parameters:
     fmri = parameters.fmri
+    if fmri is None:
+        return parameters
     fmriprep = fmri.fmriprep.model_copy(update={"run": machine.fmriprep})
     return parameters.model_copy(update={"fmri": fmri.model_copy(update={"fmriprep": fmriprep})})
 
@@ -142,10 +150,17 @@ def _on(machine: Machine, parameters: Parameters) -> Parameters:
 def _parts(rows: Rows, parameters: Parameters) -> Iterator[tuple[Backend, BaseModel, Rows]]:
     """Yield for each modality of a unit its backend, that one's parameters, and its rows."""
     for modality in sorted({row["modality"] for row in rows}):
-        chosen = getattr(parameters, modality)
-        module = importlib.import_module(f"braindata.stages.preprocess_{chosen.backend}")
-        own = [row for row in rows if row["modality"] == modality]
-        yield cast(Backend, module), getattr(chosen, chosen.backend), own
+        name, own = _backend(modality, parameters)
+        module = importlib.import_module(f"braindata.stages.preprocess_{name}")
+        yield cast(Backend, module), own, [row for row in rows if row["modality"] == modality]
+
+
+def _backend(modality: str, parameters: Parameters) -> tuple[str, BaseModel]:
+    if modality == "eeg":
+        return "eeg", parameters.eeg or EegParameters()
+    fmri = parameters.fmri or FmriParameters()
+    chosen: BaseModel = getattr(fmri, fmri.backend)
+    return fmri.backend, chosen
 
 
 def _merge(whole: Result, part: Result) -> None:

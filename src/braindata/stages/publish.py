@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.events import read_events
 from braindata.errors import DataError
-from braindata.layout import Layout
+from braindata.layout import SENSORS, Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages.job import (
@@ -49,6 +50,8 @@ class Parameters(BaseModel):
     ----------
     datasets : tuple of str
         Data sets.
+    sensors : tuple of str
+        Those of which EEG is used.
     regions : tuple of str
         Regions, as ``name-hash``.
     publish : PublishParameters
@@ -64,6 +67,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: tuple[str, ...]
+    sensors: tuple[str, ...] = ()
     regions: tuple[str, ...]
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
@@ -149,6 +153,10 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
                 found[name] = Receipt.read(receipt_beside(path))
+    for dataset in parameters.sensors:
+        path = layout.trials(dataset, SENSORS)
+        name = path.relative_to(layout.output).as_posix()
+        found[name] = Receipt.read(receipt_beside(path))
     return found
 
 
@@ -184,11 +192,12 @@ def _shards(
             path = staging / table / f"{dataset}.parquet"
             write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
             shards[table].append(path)
+        shown = partial(_shown, staging, dataset, own, gone)
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
-                shard, folder = lies(dataset, region), staging / table / dataset
-                named = pseudonymised(shard, table, own, folder / "named" / f"{region}.parquet")
-                shards[table].append(without(named, table, gone, folder / f"{region}.parquet"))
+                shards[table].append(shown(lies(dataset, region), table, region))
+        if dataset in parameters.sensors:
+            shards["trials"].append(shown(layout.trials(dataset, SENSORS), "trials", SENSORS))
     for region in parameters.regions:
         # One shard per region: a new region leaves the others' shards as they are.
         row = _region_row(layout, region, parameters.datasets)
@@ -196,6 +205,21 @@ def _shards(
         write_shard(pa.Table.from_pylist([row], schema=TABLES["regions"]), path, "regions")
         shards["regions"].append(path)
     return shards, left_out
+
+
+def _shown(
+    staging: Path,
+    dataset: str,
+    own: Pseudonyms | None,
+    gone: Mapping[str, Outcome],
+    shard: Path,
+    table: str,
+    name: str,
+) -> Path:
+    """Return a shard as it is passed on: under pseudonyms, without what is left out."""
+    folder = staging / table / dataset
+    named = pseudonymised(shard, table, own, folder / "named" / f"{name}.parquet")
+    return without(named, table, gone, folder / f"{name}.parquet")
 
 
 def _leave_out(
@@ -236,6 +260,9 @@ def recording_rows(
         "extract": _receipts_of(layout.series, dataset, regions, layout, receipts),
         "derive": _receipts_of(layout.trials, dataset, regions, layout, receipts),
     }
+    at_sensors = layout.trials(dataset, SENSORS).relative_to(layout.output).as_posix()
+    if at_sensors in receipts:
+        of_regions["derive"].append(receipts[at_sensors])
     for row in rows:
         if row["status"] != "used":
             continue

@@ -182,7 +182,7 @@ def _recording_set(
     unit = units.get((row["dataset"], row["unit"]))
     store = layout.store(row["dataset"], row["recording"])
     packed = store.relative_to(layout.output).as_posix()
-    if unit is None or packed not in unit.packed.outputs:
+    if unit is None or packed not in unit.packed.outputs or row["modality"] != "fmri":
         return PictureSet()
     own = unit.preprocessed.notes["files"].get(row["recording"], [])
     others = unit.preprocessed.outputs
@@ -324,7 +324,9 @@ def _template(shelf: Shelf) -> str:
 def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path | None:
     def stores() -> Iterator[Path]:
         for _, unit in sorted(units.items()):
-            yield from (layout.output / path for path in sorted(unit.packed.outputs))
+            # EEG has no voxels.
+            images = (path for path in sorted(unit.packed.outputs) if stem(path).endswith("_bold"))
+            yield from (layout.output / path for path in images)
 
     return next((path for path in stores() if path.is_file()), None)
 

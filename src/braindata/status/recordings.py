@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from braindata.errors import DamageError
-from braindata.layout import Layout
+from braindata.layout import SENSORS, Layout
 from braindata.receipts import Receipt
 from braindata.stages.recordings import PUBLISH, Fault, find_fault
 from braindata.status.jobs import Job
@@ -98,6 +98,9 @@ def recording_statuses(
         for stage in ("extract", "derive")
     }
     complete = all(len(of_stage) == len(regions) for of_stage in of_regions.values())
+    at_sensors = receipts.get(Job("derive", (dataset, SENSORS)))
+    if at_sensors is not None:
+        of_regions["derive"].append(at_sensors)
     return [_status(layout, dataset, row, receipts, of_regions, complete) for row in rows]
 
 

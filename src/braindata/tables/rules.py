@@ -30,6 +30,10 @@ METADATA: dict[str, Kind] = {
     "tr": "number",
     "n_volumes": "number",
     "sampling_frequency": "number",
+    "modality": "text",
+    "n_samples": "number",
+    "duration": "number",
+    "n_channels": "number",
     "n_echoes": "number",
     "echo_time": "number",
     "flip_angle": "number",
@@ -64,6 +68,14 @@ QUALITY: dict[str, Kind] = {
     "brain_coverage": "number",
     "ofc_signal_loss": "number",
     "vmpfc_signal_loss": "number",
+    "electrode_positions": "text",
+    "reference": "text",
+    "n_bad_channels": "number",
+    "n_components_removed": "number",
+    "share_rejected": "number",
+    "line_noise_ratio": "number",
+    "evoked_snr": "number",
+    "aperiodic_exponent": "number",
 }
 # Names that other tools have for a column.
 ALIASES = {

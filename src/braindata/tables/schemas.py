@@ -74,6 +74,9 @@ RECORDINGS = pa.schema(
         _number("tr", "Repetition time.", "s"),
         _count("n_volumes", "Number of volumes of the raw recording."),
         _number("sampling_frequency", "Samples per second.", "Hz"),
+        _count("n_samples", "Samples of the raw recording (EEG)."),
+        _number("duration", "Duration of the raw recording.", "s"),
+        _count("n_channels", "EEG channels of the raw recording."),
         _column("fetched", pa.bool_(), "Whether the contents of the raw recording are there."),
         _column("shape", _COUNTS, "Voxels of the raw recording along each axis.", "1"),
         _column("voxel_size", _NUMBERS, "Edges of a voxel of the raw recording.", "mm"),
@@ -183,6 +186,37 @@ RECORDINGS = pa.schema(
         ),
         _number("vmpfc_signal_loss", "The same of ventromedial prefrontal cortex.", "1"),
         _text("quality_note", "Why a quality figure is null, or what it was made from instead."),
+        _text(
+            "electrode_positions",
+            "How electrodes' positions are known: `measured`, `standard` (by name) or `none`.",
+        ),
+        _text("reference", "What the potentials of the cleaned EEG are against."),
+        _number("n_bad_channels", "EEG channels that were found or marked as bad.", "1"),
+        _number(
+            "n_components_removed",
+            "Independent components that were removed as artefacts; null where ICA was not done.",
+            "1",
+        ),
+        _number(
+            "share_rejected", "Share of its events that have no clean epoch; null without any.", "1"
+        ),
+        _number(
+            "line_noise_ratio",
+            "Power at the line frequency of the raw EEG over that of its neighbourhood, median "
+            "over channels.",
+            "1",
+        ),
+        _number(
+            "evoked_snr",
+            "Signal-to-noise ratio (power) of the evoked responses, by split halves.",
+            "1",
+        ),
+        _number(
+            "aperiodic_exponent",
+            "Exponent of the aperiodic part of the cleaned spectrum, 2 to 40 Hz (Donoghue et al. "
+            "2020, doi:10.1038/s41593-020-00744-x).",
+            "1",
+        ),
     ]
 )
 
@@ -280,19 +314,31 @@ TRIALS = pa.schema(
         _text("outcome", "What came of it: the column that `event_mapping` names."),
         _text("stimulus", "Identifier of the stimulus, see `stimuli`."),
         _text("columns", "All columns of the event's row as one JSON object, types kept."),
+        _text(
+            "feature",
+            "What was estimated: `bold`; of EEG a component of the event-related potential such as "
+            "`P300`, or a band such as `alpha`, whose `region` is null at sensors.",
+        ),
+        _column("channels", _STRINGS, "Channels of EEG that were averaged; null for regions."),
+        _text(
+            "unit", "Of the estimate: `percent` (of the region's mean signal), `uV` or `uV^2/Hz`."
+        ),
         _number(
             "estimate",
-            "Height of the modelled response to the trial (Pernet 2014, "
-            "doi:10.3389/fnins.2014.00001); "
-            "null where it cannot be estimated (see `reason`).",
-            "percent of the region's mean signal",
+            "In `unit`; null where it cannot be estimated (see `reason`). Of fMRI the height of "
+            "the modelled response to the trial (Pernet 2014, doi:10.3389/fnins.2014.00001).",
+            "see the column `unit`",
         ),
         _number(
             "estimate_se",
-            "Its standard error, allowing for first-order autocorrelation.",
-            "percent of the region's mean signal",
+            "Its standard error, allowing for first-order autocorrelation; null for EEG.",
+            "see the column `unit`",
         ),
-        _text("model", "How it was estimated: `lss` (least squares separate)."),
+        _text(
+            "model",
+            "How it was estimated: `lss` (least squares separate), `erp` (mean amplitude against "
+            "the baseline) or `multitaper` (power density).",
+        ),
         _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
         _text("reason", "Why the estimate is null."),
     ]

@@ -1,0 +1,46 @@
+"""Bad channels: found by pyprep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyprep
+
+
+def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, list[str]], bool]:
+    """Find bad channels as PREP does (Bigdely-Shamlo 2015, doi:10.3389/fninf.2015.00016).
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Filtered, with positions; what is marked as bad there is not looked at.
+    ransac : bool
+        Whether channels are predicted from their neighbours too.
+    seed : int
+        Of RANSAC's samples.
+
+    Returns
+    -------
+    bad : dict of str to list of str
+        By name, which of pyprep's criteria say so, such as ``["deviation", "ransac"]``.
+    ransac : bool
+        Whether RANSAC could be done: it needs most channels to be good.
+    """
+    finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=ransac)
+    done = ransac
+    try:
+        finder.find_all_bads()
+    except OSError:
+        # Too few channels are good enough to predict others from.
+        finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=False)
+        finder.find_all_bads()
+        done = False
+    found = finder.get_bads(as_dict=True)
+    names = raw.copy().pick("eeg").ch_names
+    bad: dict[str, list[str]] = {}
+    for criterion, channels in found.items():
+        if criterion in ("bad_all", "bad_by_manual"):
+            continue
+        for name in channels:
+            bad.setdefault(str(name), []).append(criterion.removeprefix("bad_by_"))
+    return {name: sorted(bad[name]) for name in names if name in bad}, done
