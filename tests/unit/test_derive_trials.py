@@ -135,6 +135,22 @@ def test_unit_is_percent_of_the_mean_at_the_peak(duration):
     assert np.allclose(table["estimate"].to_numpy(), 2 / mean, rtol=1e-3)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.36, 1.7])
+def test_the_time_that_slices_are_corrected_to_counts(start):
+    """As fMRIPrep's `StartTime` and nilearn have it; `slice_time_ref` is for what has none."""
+    onsets = np.arange(10.0, 330, 35.0)
+    events = pd.DataFrame({"onset": onsets, "duration": 1.0})
+    times = start + TR * np.arange(N_VOLUMES)
+    regressors, heights = trial_regressors(onsets, np.full(len(onsets), 1.0), times, "spm")
+    values = 500 * (1 + 0.02 * (regressors / heights).sum(axis=1))
+    mean = values.mean() / 500
+    row = series_row(values, start=start)
+    table, _ = derive_trials(series_table(row), [recording(events)], PLAIN)
+    assert np.allclose(table["estimate"].to_numpy(), 2 / mean, rtol=1e-3)
+    table, _ = derive_trials(series_table(series_row(values)), [recording(events)], PLAIN)
+    assert not np.allclose(table["estimate"].to_numpy(), 2 / mean, rtol=1e-3)
+
+
 def test_rows_hold_the_events_with_their_types():
     events = read_events(
         "onset duration trial_type stim_file response response_time code note flag\n"

@@ -9,14 +9,17 @@ from scipy.spatial.transform import Rotation
 from braindata.errors import DataError
 from braindata.fmri.anatomy import Anatomy, Normalisation, mutual_information
 from braindata.fmri.coregistration import (
+    boundary_cost,
     refine_by_boundary,
     register_to_t1w,
     white_matter_boundary,
 )
 from braindata.fmri.images import Image
-from braindata.fmri.interpolation import resample_linear
+from braindata.fmri.interpolation import resample_linear, sample_linear
 from braindata.fmri.motion import rigid_matrix, smooth
 from braindata.fmri.template import load_template
+from braindata.phantom.anatomy import random_warp
+from braindata.phantom.parameters import PhantomParameters
 
 AFFINE = np.eye(4)
 AFFINE[:3, :3] = Rotation.from_euler("x", -15, degrees=True).as_matrix() @ np.diag([-3.0, 3, 3.5])
@@ -113,3 +116,21 @@ def test_mutual_information_is_2_for_a_bijection_and_1_for_independence():
     a, b = rng.uniform(size=(2, 200_000)).astype(np.float32)
     assert mutual_information(a, 1 - a) == pytest.approx(2.0, abs=0.01)
     assert mutual_information(a, b) == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_boundary_cost_tells_another_persons_t1w(anatomy):
+    """The brain of a run fits any T1w image after a fashion; the folds fit the own one only."""
+    boundary = white_matter_boundary(anatomy)
+    own = _epi(0.8, np.eye(4))
+    # The same head under a warp of 2.5 mm: as much as people differ once size is allowed for.
+    warp = random_warp(np.random.default_rng(3), PhantomParameters(n_subjects=1))
+    there = np.argwhere(np.ones(SHAPE, bool)) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    moved = warp(there.T.astype(np.float32)).T.astype(np.float64)
+    values = sample_linear(own.data, np.linalg.inv(AFFINE), moved, False)
+    other = Image(values.reshape(SHAPE), AFFINE)
+    costs = {}
+    for name, image in (("own", own), ("other", other)):
+        found = refine_by_boundary(image, boundary, np.eye(4))
+        costs[name] = boundary_cost(image, boundary, found)(found)
+    assert costs["own"] < 0.3
+    assert costs["other"] > 0.5

@@ -77,6 +77,26 @@ def test_the_json_beside_the_confounds_is_kept_for_their_columns(tmp_path: Path)
         assert store.attributes["confounds_metadata"] == {"a_comp_cor_00": entry}
 
 
+@pytest.mark.parametrize(
+    ("body", "start"),
+    [
+        ({"StartTime": 0.97, "SliceTimingCorrected": True}, 0.97),
+        ({"StartTime": 0}, 0.0),
+        ({"SliceTimingCorrected": False}, None),
+        ({"StartTime": "soon"}, None),
+        ({"StartTime": True}, None),
+        ([], None),
+    ],
+)
+def test_the_start_time_beside_the_image_is_kept(
+    tmp_path: Path, body: Any, start: float | None
+) -> None:
+    files = derivatives(tmp_path, old_confounds())
+    (tmp_path / "a_bold.json").write_text(json.dumps(body))
+    with open_store(pack(tmp_path, files)) as store:
+        assert store.attributes.get("start_time") == start
+
+
 def test_without_a_store_the_means_are_the_same_bits(tmp_path: Path) -> None:
     files = derivatives(tmp_path, old_confounds())
     inside = np.flatnonzero(store_mask(SHAPE, AFFINE))

@@ -343,6 +343,8 @@ if os.geteuid() != 0:
 # Not faults: a recording without events, and one event of which nothing can be said.
 REST = "sub-03_task-rest_bold"
 NEGATIVE = f"sub-03_task-{TASK}_acq-negative_bold"
+# Nor a person without a T1w image: the EPI is normalised by itself.
+ALONE = f"sub-06_task-{TASK}_acq-alone_bold"
 
 
 def make_damaged(sound: Path, root: Path) -> dict[str, Target]:
@@ -368,6 +370,7 @@ def make_damaged(sound: Path, root: Path) -> dict[str, Target]:
     rest.events.unlink()
     negative = _sound_target(root, "03", None, f"task-{TASK}_acq-negative")
     _column("duration", lambda _: "-1", slice(4, 5))(negative)
+    _sound_target(root, "06", None, f"task-{TASK}_acq-alone").t1w.unlink()
     return targets
 
 

@@ -12,7 +12,7 @@ import braindata
 from braindata.receipts import SUFFIX, Outcome, Receipt
 
 from .conftest import REGIONS, TINY, Project, Run
-from .damage import KINDS, NEGATIVE, REST, SOUND, Target, make_damaged
+from .damage import ALONE, KINDS, NEGATIVE, REST, SOUND, Target, make_damaged
 
 Damaged = tuple[Project, Run, dict[str, Target]]
 
@@ -92,7 +92,7 @@ def log_of(stage: str, target: Target) -> str:
 
 
 def test_all_else_is_used(damaged: Damaged, recordings: pd.DataFrame) -> None:
-    used = {f"sub-{subject}_task-gamble_run-01_bold" for subject in SOUND} | {REST, NEGATIVE}
+    used = {f"sub-{subject}_task-gamble_run-01_bold" for subject in SOUND} | {REST, NEGATIVE, ALONE}
     assert set(recordings.index[recordings["status"] == "used"]) == used
     assert set(recordings.index) == used | {target.recording for target in damaged[2].values()}
 
@@ -115,6 +115,15 @@ def test_the_undamaged_are_as_if_the_others_were_not_there(
         kept = [row in SOUND for row in all_rows["subject"].to_pylist()]
         assert len(expected) > 0
         assert all_rows.filter(kept).equals(expected)
+
+
+def test_without_a_t1w_image_the_epi_is_normalised_by_itself(recordings: pd.DataFrame) -> None:
+    assert recordings.loc[ALONE, "normalisation"] == "epi"
+    assert pd.isna(recordings.loc[ALONE, "boundary_cost"])
+    assert "no T1w image" in recordings.loc[ALONE, "warnings"][0]
+    assert set(
+        recordings.loc[[f"sub-{s}_task-gamble_run-01_bold" for s in SOUND], "normalisation"]
+    ) == {"t1w"}
 
 
 def test_without_events_there_are_series_and_no_trials(
