@@ -13,7 +13,6 @@ from typing import Any
 import bids2table
 import pyarrow as pa
 
-from braindata.bids.derived import Derivatives
 from braindata.bids.description import dataset_description
 from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_event_times
@@ -27,6 +26,7 @@ from braindata.curate.acquisition import (
     first_echoes,
 )
 from braindata.curate.checks import check_events, check_text, same_bytes
+from braindata.curate.derived import Derived, without_recording
 from braindata.curate.field_maps import FieldMaps
 from braindata.curate.header import check_tr, read_bold_header, require_same_tr, stated_tr
 from braindata.curate.judging import (
@@ -44,7 +44,6 @@ from braindata.curate.terms import terms
 from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
 from braindata.errors import DataError
-from braindata.fmri.backends import DerivativesParameters
 from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
@@ -52,42 +51,6 @@ from braindata.tables.schemas import RECORDINGS
 EEG_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif")
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 EVERYTHING = Choice()
-
-
-@dataclass(frozen=True)
-class Derived:
-    """Derivatives that are used in place of raw images.
-
-    Attributes
-    ----------
-    root : Path
-        Their folder.
-    files : Derivatives
-        What is in it.
-    chosen : DerivativesParameters
-        What of it is used.
-    """
-
-    root: Path
-    files: Derivatives
-    chosen: DerivativesParameters
-
-    def image(self, recording: str) -> Path:
-        """Return the preprocessed image of a recording, which is there with its confounds.
-
-        Raises
-        ------
-        DataError
-            When it is not.
-        """
-        try:
-            found = self.files.choose(recording, self.chosen.spaces, self.chosen.resolution)
-        except DataError as error:
-            file = self.root / error.file if error.file else None
-            raise DataError(error.problem, file=file, hint=error.hint) from error
-        for path in (found.bold, found.confounds):
-            require_contents(self.root / path)
-        return self.root / found.bold
 
 
 @dataclass(frozen=True)
@@ -256,16 +219,10 @@ def build_inventory(
         [
             *participants.warnings,
             *against_folders(participants, _people(source.root)),
-            *_without_recording(source.derived, bolds),
+            *without_recording(source.derived, bolds),
         ],
         terms(description, source.sha256),
     )
-
-
-def _without_recording(derived: Derived | None, recordings: Sequence[str]) -> list[str]:
-    """Say of which derivatives there is no raw recording: nobody knows their events."""
-    names = [] if derived is None else derived.files.without_recording(recordings)
-    return [f"the derivatives of {name} have no raw recording" for name in names]
 
 
 def _bolds(images: Sequence[str], choice: Choice) -> dict[str, str]:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.derived import Derivatives
 from braindata.bids.events import MAX_TABLE
-from braindata.curate.inventory import Derived, Source, build_inventory
+from braindata.curate.derived import Derived
+from braindata.curate.inventory import Source, build_inventory
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.files import write_text
