@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from braindata.align.base import Hyperalignment
 from braindata.align.procrustes import Array
 from braindata.align.runs import Subjects
 from braindata.align.scores import SEGMENT, matching, segment_similarities
 from braindata.errors import DataError
+
+if TYPE_CHECKING:
+    # It chooses its own settings by what is here.
+    from braindata.align.base import Hyperalignment
 
 Choice = TypeVar("Choice")
 # More inner folds cost more than they tell.
