@@ -25,7 +25,6 @@ def choose(
     data: Subjects,
     candidates: Sequence[Choice],
     make: Callable[[Choice], Hyperalignment],
-    length: int = SEGMENT,
 ) -> Choice:
     """Return the candidate whose held-out inner runs match best between people.
 
@@ -37,8 +36,6 @@ def choose(
         Of equal scores the first wins: simplest first.
     make : callable
         From a candidate to an unfitted estimator.
-    length : int
-        Of the segments matched.
 
     Raises
     ------
@@ -48,6 +45,11 @@ def choose(
     scores: list[tuple[float, int]] = []
     refused: list[str] = []
     folds = list(inner_folds(data))
+    scored = [
+        len(series) for _, score in folds for runs in score.values() for series in runs.values()
+    ]
+    # Short runs hold few segments: as long ones as leave several to tell apart.
+    length = max(1, min(SEGMENT, min(scored, default=0) // 5))
     for number, candidate in enumerate(candidates):
         try:
             found = [
