@@ -34,7 +34,9 @@ from braindata.align.scores import matching, prediction_r, segment_similarities
 RANK = 60
 PLAIN: dict[str, Any] = {"shrinkage": 1.0, "weighting": False, "center": False}
 SMALL = ((16, 600, 500), (10, 600, 2000))
-CORTEX = (20, 600, 50_000, 200)
+CORTEX = (20, 600)
+PARCELS = 200
+PARCEL_SIZE = 250
 SEGMENT = 9
 # So that few segments are found, and methods can differ.
 NOISE = 1.5
@@ -223,10 +225,10 @@ def new_person(data: Data) -> None:
         print(f"  a new person, {label}: {1000 * min(taken):.1f} ms; others: {before == after}")
 
 
-def parcelled(folder: Path) -> None:
+def parcelled(folder: Path, n_parcels: int) -> None:
     """Write the whole cortex: each parcel a simulation of its own."""
-    n_subjects, n_times, n_voxels, n_parcels = CORTEX
-    size = n_voxels // n_parcels
+    n_subjects, n_times = CORTEX
+    size, n_voxels = PARCEL_SIZE, PARCEL_SIZE * n_parcels
     series = [
         np.lib.format.open_memmap(
             folder / f"{number:02d}.npy", "w+", np.float32, (n_times, n_voxels)
@@ -257,11 +259,12 @@ CORTEX_METHODS = {
 
 def cortex_child(label: str, folder: Path) -> None:
     """Fit one method on the whole cortex and print its time and peak memory as JSON."""
-    labels = np.repeat(np.arange(1, CORTEX[3] + 1), CORTEX[2] // CORTEX[3])
     make = CORTEX_METHODS[label]
     if make is None:
         importlib.import_module("fmralign")
     data = {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}
+    n_voxels = next(iter(data.values())).shape[1]
+    labels = np.repeat(np.arange(1, n_voxels // PARCEL_SIZE + 1), PARCEL_SIZE)
     start = time.process_time()
     if make is None:
         kept: Any = fmralign(data, labels)
@@ -272,12 +275,13 @@ def cortex_child(label: str, folder: Path) -> None:
     print(json.dumps({"seconds": seconds, "peak": peak, "kept": kept is not None}))
 
 
-def cortex() -> None:
+def cortex(n_parcels: int) -> None:
     """Compare on the whole cortex, each method in a process of its own."""
-    print(f"\n{CORTEX[0]} people x {CORTEX[1]} volumes x {CORTEX[2]} voxels in {CORTEX[3]} parcels")
+    shape = f"{CORTEX[0]} people x {CORTEX[1]} volumes x {n_parcels * PARCEL_SIZE} voxels"
+    print(f"\n{shape} in {n_parcels} parcels")
     print(f"{'':42s}{'CPU s':>8s}{'peak GiB':>10s}")
     with tempfile.TemporaryDirectory() as name:
-        parcelled(Path(name))
+        parcelled(Path(name), n_parcels)
         found = {}
         for label in CORTEX_METHODS:
             command = [sys.executable, "-m", "tests.bench.align", "--child", label, name]
@@ -297,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--part", choices=["small", "cortex"])
+    parser.add_argument("--parcels", type=int, default=PARCELS, help="fewer for a quick look")
     parser.add_argument("--child", nargs=2, metavar=("METHOD", "FOLDER"))
     given = parser.parse_args()
     if given.child:
@@ -305,7 +310,7 @@ def main() -> None:
     if given.part != "cortex":
         small(given.seeds)
     if given.part != "small":
-        cortex()
+        cortex(given.parcels)
 
 
 if __name__ == "__main__":

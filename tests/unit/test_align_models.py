@@ -15,7 +15,7 @@ from braindata.align import (
     save_template,
 )
 from braindata.align.procrustes import Person
-from braindata.align.selection import choose, held_out_matching
+from braindata.align.selection import held_out_matching
 from braindata.align.shared import principal_times
 from braindata.errors import DamageError, DataError, UsageError
 from tests.unit.align_data import scrambled
@@ -166,10 +166,10 @@ def test_the_prior_helps_who_has_little_data():
     assert found[1][0, 1] > found[0][0, 1] + 0.1
     # On inner runs of little data, it is chosen.
     little = {s: {r: x[:30] for r, x in runs.items()} for s, runs in data.items()}
-    chosen = choose(
-        little, [0.0, 2.0], lambda weight: ResponseHyperalignment(**PLAIN, prior=weight), length=3
-    )
-    assert chosen == 2.0
+    model = ResponseHyperalignment(**PLAIN, prior="auto").fit(little)
+    assert model.prior_ > 0
+    with pytest.raises(DataError, match="the prior needs the same voxels"):
+        ResponseHyperalignment(prior=1.0).fit(data | {"0": {"fit": data["0"]["fit"][:, :9]}})
 
 
 def test_rank_is_chosen_on_inner_runs():
@@ -177,6 +177,25 @@ def test_rank_is_chosen_on_inner_runs():
     model = DeterministicSRM("auto", **PLAIN).fit(data)
     assert model.rank_ in (10, 20)
     assert model.template_.parameters["rank_chosen"] == model.rank_
+
+
+def test_whitening_is_chosen_where_one_wave_drowns_the_rest():
+    # All voxels go with one slow wave, and the fine responses are small beside it.
+    rng = np.random.default_rng(9)
+    data = scrambled(n_subjects=4, noise=0.3)
+    for runs in data.values():
+        for series in runs.values():
+            wave = np.cumsum(rng.standard_normal((len(series), 1)), axis=0)
+            series += 8 * (wave - wave.mean()).astype(np.float32)
+    fit, score = split(data, "run-2")
+    model = ResponseHyperalignment(shrinkage="auto").fit(fit)
+    assert model.shrinkage_ < 1
+    assert model.template_.parameters["shrinkage"] == "auto"
+    assert model.template_.parameters["shrinkage_chosen"] == model.shrinkage_
+    plain = ResponseHyperalignment(**PLAIN).fit(fit)
+    assert held_out_matching(model, score, 3) > held_out_matching(plain, score, 3) + 0.2
+    with pytest.raises(UsageError, match="need not share any"):
+        ConnectivityHyperalignment(shrinkage="auto")
 
 
 def test_connectivity_aligns_who_saw_different_things():

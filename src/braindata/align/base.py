@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from braindata.align.procrustes import Array, Person, Rotation, mean_of_rows
 from braindata.align.runs import MINIMUM_PEOPLE, Rows, Runs, Subjects, check_runs, check_subjects
+from braindata.align.selection import choose
 from braindata.align.template import Template
 from braindata.align.whitening import Whitening, fit_whitening
 from braindata.errors import DataError, UsageError
@@ -17,6 +19,10 @@ from braindata.receipts import library_versions
 
 # Below, a map has more free numbers than anything could hold it to.
 MINIMUM_VOLUMES = 10
+AUTO = "auto"
+# What 'auto' chooses from. The first is what others are chosen with, and wins ties.
+SHRINKAGES = (0.5, 0.3, 0.7, 0.9, 1.0)
+PRIORS = (0.0, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,14 @@ class Hyperalignment:
         One per person.
     left_out_ : dict of str to str
         People with too little data, and why they stay unaligned.
+    shrinkage_, prior_ : float
+        As given, or as chosen on inner runs.
     """
 
     needs_shared_runs: ClassVar[bool] = True
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"shrinkage": SHRINKAGES, "prior": PRIORS}
+    shrinkage_: float
+    prior_: float
     template_: Template
     maps_: dict[str, SubjectMap]
     left_out_: dict[str, str]
@@ -79,18 +90,20 @@ class Hyperalignment:
     def __init__(
         self,
         *,
-        shrinkage: float,
+        shrinkage: float | str,
         weighting: bool,
-        prior: float,
+        prior: float | str,
         center: bool,
         dtype: str,
         seed: int,
         parcellation: str,
     ):
-        if not 0 < shrinkage <= 1:
-            raise UsageError(f"shrinkage is {shrinkage}, not above 0 and up to 1 (no whitening)")
-        if prior < 0:
-            raise UsageError(f"the weight of the prior is {prior}, and cannot be negative")
+        if shrinkage != AUTO and (isinstance(shrinkage, str) or not 0 < shrinkage <= 1):
+            raise UsageError(
+                f"shrinkage is {shrinkage}, not above 0 and up to 1 (no whitening), or 'auto'"
+            )
+        if prior != AUTO and (isinstance(prior, str) or prior < 0):
+            raise UsageError(f"the weight of the prior is {prior}, not 0, positive or 'auto'")
         if dtype not in ("float32", "float64"):
             raise UsageError(f"dtype is {dtype!r}, not float32 or float64")
         self.shrinkage = shrinkage
@@ -120,6 +133,7 @@ class Hyperalignment:
             constant.
         """
         check_subjects(data)
+        self._choose(data)
         checked = {subject: self._check(subject, data[subject]) for subject in sorted(data)}
         rows, people, self.left_out_ = self._gather(checked)
         whitenings = {subject: self._whiten(person) for subject, person in people.items()}
@@ -239,12 +253,31 @@ class Hyperalignment:
     def parameters(self) -> dict[str, Any]:
         """Return what the template is made with."""
         return {
-            "shrinkage": self.shrinkage,
+            **{f"{name}_chosen": getattr(self, f"{name}_") for name in self.choices},
+            **{name: getattr(self, name) for name in self.choices},
             "weighting": self.weighting,
-            "prior": self.prior,
             "center": self.center,
             "dtype": self.dtype,
         }
+
+    def _choose(self, data: Subjects) -> None:
+        """Set what is to be used: as given, or one after the other as inner runs have it."""
+        trial = copy.copy(self)
+        open_names = [name for name in self.choices if getattr(self, name) == AUTO]
+        for name in open_names:
+            setattr(trial, name, self.choices[name][0])
+        for name in open_names:
+            setattr(trial, name, choose(data, self.choices[name], trial._with(name)))
+        for name in self.choices:
+            setattr(self, f"{name}_", getattr(trial, name))
+
+    def _with(self, name: str) -> Any:
+        def make(value: Any) -> Hyperalignment:
+            other = copy.copy(self)
+            setattr(other, name, value)
+            return other
+
+        return make
 
     def _check(self, subject: str, runs: Runs) -> Mapping[str, Array]:
         return check_runs(subject, runs, dtype=self.dtype, center=self.center)
@@ -272,7 +305,7 @@ class Hyperalignment:
         return rows, people, left_out
 
     def _whiten(self, person: Person) -> Whitening | None:
-        return None if self.shrinkage == 1 else fit_whitening(person.series, self.shrinkage)
+        return None if self.shrinkage_ == 1 else fit_whitening(person.series, self.shrinkage_)
 
     def _fitted(self) -> Template:
         if not hasattr(self, "template_"):

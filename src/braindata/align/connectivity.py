@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from braindata.align.base import AUTO
 from braindata.align.procrustes import Array, Person
 from braindata.align.response import ResponseHyperalignment
 from braindata.align.runs import Rows, Runs, Subjects, check_runs
@@ -38,6 +39,11 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
 
     def __init__(self, labels: Any = None, **settings: Any):
         super().__init__(**settings)
+        if AUTO in (self.shrinkage, self.prior):
+            raise UsageError(
+                "'auto' compares inner runs between people, who need not share any here",
+                hint="give shrinkage and prior as numbers",
+            )
         self.labels = None if labels is None else np.asarray(labels)
         self._targets: Subjects = {}
 

@@ -42,11 +42,12 @@ class ResponseHyperalignment(Hyperalignment):
         the latter one round is enough, in half of the time.
     scaling, reflection : bool
         Whether maps may scale, and mirror.
-    shrinkage : float
-        Of the whitening that comes first (see `whitening`); 1 for none, the classical form.
+    shrinkage : float or 'auto'
+        Of the whitening that comes first (see `whitening`); 1 for none, the classical form. 'auto',
+        here and below, takes what matches people best on inner runs.
     weighting : bool
         Whether common dimensions are the principal ones, weighted by their reliability.
-    prior : float
+    prior : float or 'auto'
         How much maps are drawn to anatomy, each voxel to itself; 1 weighs as much as the data.
         Needs the same voxels in everybody.
     center : bool
@@ -65,9 +66,9 @@ class ResponseHyperalignment(Hyperalignment):
         start: str = "anatomy",
         scaling: bool = False,
         reflection: bool = True,
-        shrinkage: float = 0.5,
+        shrinkage: float | str = 0.5,
         weighting: bool = True,
-        prior: float = 0.0,
+        prior: float | str = 0.0,
         center: bool = True,
         dtype: str = "float32",
         seed: int = 0,
@@ -116,7 +117,7 @@ class ResponseHyperalignment(Hyperalignment):
             n_iter=self.n_iter,
             scaling=self.scaling,
             reflection=self.reflection,
-            prior=self.prior,
+            prior=self.prior_,
         )
         return response, rotations, None
 
@@ -124,7 +125,7 @@ class ResponseHyperalignment(Hyperalignment):
         widths = [person.series.shape[1] for person in people]
         shape = (rows.n_rows, max(widths))
         alike = len(set(widths)) == 1
-        if self.prior and not alike:
+        if self.prior_ and not alike:
             raise DataError(
                 f"the prior needs the same voxels in everybody, who have {sorted(set(widths))}",
                 hint="sample everybody on one grid, or set the prior to 0",
@@ -152,7 +153,7 @@ class ResponseHyperalignment(Hyperalignment):
         return placed
 
     def _fit_person(self, person: Person, template: Template) -> Rotation:
-        if self.prior and person.series.shape[1] != template.response.shape[1]:
+        if self.prior_ and person.series.shape[1] != template.response.shape[1]:
             raise DataError(
                 f"the prior needs the template's {template.response.shape[1]} voxels, and the"
                 f" person has {person.series.shape[1]}",
@@ -163,5 +164,5 @@ class ResponseHyperalignment(Hyperalignment):
             template.response[person.rows],
             scaling=self.scaling,
             reflection=self.reflection,
-            prior=self.prior,
+            prior=self.prior_,
         )

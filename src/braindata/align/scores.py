@@ -50,10 +50,10 @@ def segment_similarities(one: Array, other: Array, length: int = SEGMENT) -> Arr
     Raises
     ------
     DataError
-        There is only one segment, or none.
+        There are so few segments that each overlaps all others.
     """
     n = len(one) - length + 1
-    if n < 2 or one.shape != other.shape:
+    if n <= length or one.shape != other.shape:
         raise DataError(
             f"series of shapes {one.shape} and {other.shape} hold no segments of {length} volumes"
             " to tell apart"

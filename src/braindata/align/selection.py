@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from braindata.align.base import Hyperalignment
 from braindata.align.procrustes import Array
 from braindata.align.runs import Subjects
 from braindata.align.scores import SEGMENT, matching, segment_similarities
 from braindata.errors import DataError
+
+if TYPE_CHECKING:
+    # It chooses its own settings by what is here.
+    from braindata.align.base import Hyperalignment
 
 Choice = TypeVar("Choice")
 # More inner folds cost more than they tell.
@@ -22,7 +25,6 @@ def choose(
     data: Subjects,
     candidates: Sequence[Choice],
     make: Callable[[Choice], Hyperalignment],
-    length: int = SEGMENT,
 ) -> Choice:
     """Return the candidate whose held-out inner runs match best between people.
 
@@ -34,8 +36,6 @@ def choose(
         Of equal scores the first wins: simplest first.
     make : callable
         From a candidate to an unfitted estimator.
-    length : int
-        Of the segments matched.
 
     Raises
     ------
@@ -45,6 +45,11 @@ def choose(
     scores: list[tuple[float, int]] = []
     refused: list[str] = []
     folds = list(inner_folds(data))
+    scored = [
+        len(series) for _, score in folds for runs in score.values() for series in runs.values()
+    ]
+    # Short runs hold few segments: as long ones as leave several to tell apart.
+    length = max(1, min(SEGMENT, min(scored, default=0) // 5))
     for number, candidate in enumerate(candidates):
         try:
             found = [

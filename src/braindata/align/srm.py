@@ -6,12 +6,10 @@ the members' bases are found: `shared`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-import numpy as np
-
-from braindata.align.base import Hyperalignment
+from braindata.align.base import AUTO, PRIORS, SHRINKAGES, Hyperalignment
 from braindata.align.procrustes import (
     Array,
     Person,
@@ -20,13 +18,12 @@ from braindata.align.procrustes import (
     mean_of_rows,
     polar,
 )
-from braindata.align.runs import Rows, Subjects, place, shared_rows
-from braindata.align.selection import choose
+from braindata.align.runs import Rows, place, shared_rows
 from braindata.align.shared import shared_bases
 from braindata.align.template import Template
 from braindata.errors import DataError, UsageError
 
-RANKS = (10, 20, 40, 60, 80, 120, 160)
+RANKS = (20, 10, 40, 60, 80, 120, 160)
 
 
 class DeterministicSRM(Hyperalignment):
@@ -47,14 +44,21 @@ class DeterministicSRM(Hyperalignment):
         Of the randomised range finder.
     """
 
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "rank": RANKS,
+        "shrinkage": SHRINKAGES,
+        "prior": PRIORS,
+    }
+    rank_: int
+
     def __init__(
         self,
         rank: int | str = 20,
         *,
         n_iter: int = 10,
-        shrinkage: float = 0.5,
+        shrinkage: float | str = 0.5,
         weighting: bool = True,
-        prior: float = 0.0,
+        prior: float | str = 0.0,
         center: bool = True,
         dtype: str = "float32",
         seed: int = 0,
@@ -71,33 +75,14 @@ class DeterministicSRM(Hyperalignment):
         )
         if n_iter < 1:
             raise UsageError(f"n_iter is {n_iter}, and must be at least 1")
-        if rank != "auto" and (not isinstance(rank, int) or rank < 1):
+        if rank != AUTO and (not isinstance(rank, int) or rank < 1):
             raise UsageError(f"rank is {rank!r}, not a positive number or 'auto'")
         self.rank = rank
         self.n_iter = n_iter
 
-    def fit(self, data: Subjects) -> Self:
-        """Make the template and the maps; see `Hyperalignment.fit`."""
-        self.rank_ = self._choose_rank(data) if self.rank == "auto" else int(self.rank)
-        return super().fit(data)
-
     def parameters(self) -> dict[str, Any]:
         """Return what the template is made with."""
-        own = {"rank": self.rank, "rank_chosen": self.rank_, "n_iter": self.n_iter}
-        return super().parameters() | own
-
-    def _choose_rank(self, data: Subjects) -> int:
-        widths = [np.shape(series)[-1] for runs in data.values() for series in runs.values()]
-        settings = {
-            name: getattr(self, name)
-            for name in ("n_iter", "shrinkage", "weighting", "prior", "center", "dtype", "seed")
-        }
-        chosen = choose(
-            data,
-            [rank for rank in RANKS if rank <= min(widths, default=0)],
-            lambda rank: DeterministicSRM(rank, **settings),
-        )
-        return int(chosen)
+        return super().parameters() | {"n_iter": self.n_iter}
 
     def _rows(self, checked: Mapping[str, Mapping[str, Array]]) -> Rows:
         return shared_rows(checked)
@@ -126,14 +111,14 @@ class DeterministicSRM(Hyperalignment):
         maps = [polar(p.series.T @ response[p.rows])[0] for p in people]
         response = self._mean_response(people, maps, rows)
         anchor = self._mean_basis(maps)
-        if self.prior and anchor is None:
+        if self.prior_ and anchor is None:
             raise DataError(
                 "the prior needs the same voxels in everybody",
                 hint="sample everybody on one grid, or set the prior to 0",
             )
         rotations = [
-            fit_rotation(p.series, response[p.rows], prior=self.prior, anchor=anchor)
-            if self.prior
+            fit_rotation(p.series, response[p.rows], prior=self.prior_, anchor=anchor)
+            if self.prior_
             else Rotation((found,))
             for p, found in zip(people, maps, strict=True)
         ]
@@ -154,7 +139,7 @@ class DeterministicSRM(Hyperalignment):
         return mean
 
     def _fit_person(self, person: Person, template: Template) -> Rotation:
-        if self.prior and (
+        if self.prior_ and (
             template.anchor is None or len(template.anchor) != person.series.shape[1]
         ):
             raise DataError(
@@ -162,11 +147,11 @@ class DeterministicSRM(Hyperalignment):
                 hint="sample everybody on one grid, or set the prior to 0",
             )
         cross = person.series.T @ template.response[person.rows]
-        if self.prior:
+        if self.prior_:
             return fit_rotation(
                 person.series,
                 template.response[person.rows],
-                prior=self.prior,
+                prior=self.prior_,
                 anchor=template.anchor,
             )
         return Rotation((polar(cross)[0],))
