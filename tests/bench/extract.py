@@ -34,8 +34,10 @@ import numpy as np
 import pandas as pd
 
 from braindata.config_regions import load_regions
+from braindata.extract.series import region_quality
 from braindata.pack.derivatives import read_samples
 from braindata.pack.mask import store_mask
+from braindata.pack.moments import MomentSums
 from braindata.pack.order import voxel_order
 from braindata.pack.store import Grid, open_store, write_store
 from braindata.pack.sums import place, store_mean, stream_means
@@ -120,11 +122,24 @@ def packing(bold: Path, labels: Path) -> Callable[[], Any]:
 
     def work() -> None:
         volumes = open_volumes(bold)
-        samples, has_data = read_samples(volumes, order)
+        sums = MomentSums(len(order.voxels), volumes.dtype, [True] * volumes.n_volumes)
+        samples, has_data = read_samples(volumes, order, sums.add)
+        moments = sums.moments(volumes.slope, volumes.intercept)
         confounds = pd.DataFrame(np.zeros((volumes.n_volumes, 60)))
         grid = Grid(SHAPE, AFFINE, "MNI152NLin2009cAsym")
         scale = {"slope": volumes.slope, "intercept": volumes.intercept}
-        write_store(target, samples, grid, order.voxels, has_data, 2.0, confounds, {}, **scale)
+        write_store(
+            target,
+            samples,
+            grid,
+            order.voxels,
+            has_data,
+            2.0,
+            confounds,
+            {"signal_floor": 100.0},
+            moments=moments,
+            **scale,
+        )
 
     return work
 
@@ -140,6 +155,20 @@ def from_store(bold: Path, labels: Path) -> Callable[[], Any]:
     def work() -> Any:
         with open_store(path) as store:
             return store_mean(store, region).values[None]
+
+    return work
+
+
+def quality_from_store(bold: Path, labels: Path) -> Callable[[], Any]:
+    """Read one region's tSNR and signal loss from the store, opened anew."""
+    (voxels,) = _labels(labels)
+    path = bold.with_suffix(".h5")
+    with open_store(path) as store:
+        region = place(voxels, np.ones(len(voxels)), store.order)
+
+    def work() -> Any:
+        with open_store(path) as store:
+            return region_quality(store, region)
 
     return work
 
@@ -199,6 +228,7 @@ def run(dtype: str, folder: Path) -> bool:
         "packing": measure(packing, bold, labels),
         "nilearn, one region": measure(nilearn_masker, bold, one),
         "one region from the store": measure(from_store, bold, one),
+        "its tSNR and signal loss": measure(quality_from_store, bold, one),
     }
     print(f"  {'the command gunzip':30s} {command * 1000:8.1f} CPU ms")
     for name, (seconds, peak, _) in rows.items():

@@ -33,7 +33,7 @@ CAPTIONS = {
     f"time, from 0 to {TSNR_MAXIMUM:.0f} and more, smoothed for the eye. All recordings have the "
     "same colours.",
     "dropout.webp": "Where signal is lost: the mean volume on low slices. Orange: voxels of the "
-    "brain whose mean is below the floor (`pack.quality.signal_floor`); blue: voxels without data; "
+    "brain whose mean is below the floor that the configuration sets; blue: voxels without data; "
     "white: outlines of the areas of OFC and vmPFC whose loss is stated.",
 }
 

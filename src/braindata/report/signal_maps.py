@@ -164,8 +164,8 @@ def _in_a_row(
         names = ("P", "A") if plane.axis == "x" else ("L", "R")
         letter(pen, (left + 3, 3), names[0], "lt")
         letter(pen, (right - 4, 3), names[1], "rt")
-        where = f"{plane.axis} {plane.at:.0f}".replace("-", "−")
-        letter(pen, (left + 3, height - 3), where, "lb")
+        # With a plain hyphen: the font of Pillow has no minus sign.
+        letter(pen, (left + 3, height - 3), f"{plane.axis} {plane.at:.0f}", "lb")
     return picture
 
 
