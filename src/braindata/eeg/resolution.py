@@ -2,8 +2,8 @@
 
 The truth is simulated with another head than the operators are made for: another grid of sources,
 other conductivities, electrodes beside their stated positions. The conductivities are those of a
-meta-analysis (`braindata.eeg.forward.SIMULATED`). Its skull conducts three times what mne's does: that is how little is
-known of a person's.
+meta-analysis (`SIMULATED`, in `braindata.eeg.forward`). Its skull conducts three times what mne's
+does: that is how little is known of a person's.
 """
 
 from __future__ import annotations
