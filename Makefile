@@ -21,8 +21,8 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-fmriprep lint unit bench bench-extract bench-region bench-curate bench-fmri bench-align
-.PHONY: setup clean
+.PHONY: demo test test-fmriprep lint unit setup clean
+.PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align
 
 setup: $(READY)
 
@@ -72,6 +72,9 @@ bench-curate: $(READY)
 bench-fmri: $(READY)
 	.uv/bin/uv run --frozen --with antspyx==0.5.3 --with itk-elastix==0.25.4 python -m tests.bench.fmri
 
+bench-eeg: $(READY)
+	$(BIN)/python -W ignore -m tests.bench.eeg_sources
+
 # Peers that only this measures; brainiak finds its MPI in mpich's wheel.
 ALIGN_PEERS = --with fmralign==0.0.6 --with brainiak==0.12 --with mpich==5.0.1 --with fastsrm==0.0.5
 
@@ -79,7 +82,7 @@ bench-align: $(READY)
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align_film
 
-bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-align
+bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

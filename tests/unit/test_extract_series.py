@@ -101,6 +101,17 @@ def make_store(
     return (RecordingKey("ds", name, subject="01", task="rest"), path), samples
 
 
+# What only series of EEG have.
+OF_EEG = (
+    "eeg_class",
+    "localisation_error",
+    "point_spread",
+    "crosstalk_max",
+    "crosstalk_region",
+    "crosstalk",
+)
+
+
 def test_means_equal_numpy(tmp_path: Path) -> None:
     store, samples = make_store(tmp_path, "sub-01_task-rest_bold", 0)
     region, inside = amygdala(), region_mask(amygdala())
@@ -114,7 +125,8 @@ def test_means_equal_numpy(tmp_path: Path) -> None:
     assert simple["values"] == cleaned.astype(np.float32).tolist()
     for row, strategy, unit in ((none, "none", "a.u."), (simple, "simple", "z")):
         assert row["kept"] == [True] * N_VOLUMES
-        facts = {key: row[key] for key in row if key not in ("values", "kept")}
+        facts = {key: row[key] for key in row if key not in ("values", "kept", *OF_EEG)}
+        assert all(row[key] is None for key in OF_EEG)
         assert facts == {
             "dataset": "ds",
             "recording": "sub-01_task-rest_bold",

@@ -258,8 +258,8 @@ SERIES = pa.schema(
         _column(
             "values",
             pa.list_(pa.field("element", pa.float32())),
-            "One value per volume, in `unit`; null throughout where there is a `reason`, and for "
-            "volumes that a cleaning strategy does not keep.",
+            "One value per volume or sample, in `unit`; null throughout where there is a `reason`, "
+            "and for volumes that a cleaning strategy does not keep.",
         ),
         _column(
             "kept",
@@ -275,8 +275,9 @@ SERIES = pa.schema(
         _number("sampling_frequency", "Values per second.", "Hz"),
         _text(
             "unit",
-            "`a.u.` (image intensity), `z` (standard deviations) or `percent` (of the region's "
-            "mean).",
+            "`a.u.` (image intensity), `z` (standard deviations), `percent` (of the region's "
+            "mean), or of EEG `A·m` (mean dipole along the region's orientation, towards the scalp "
+            "positive) or `1` (standardised by sLORETA).",
         ),
         _number("coverage", "Share of the region's voxels that hold data in this recording.", "1"),
         _count("n_voxels", "Voxels that were averaged."),
@@ -297,6 +298,29 @@ SERIES = pa.schema(
             "Why there are no values: `min_coverage: …`, `min_time: …` (too little is left by "
             "scrubbing), or what the strategy lacks in this recording.",
         ),
+        _text(
+            "eeg_class",
+            "How far EEG with this montage can be trusted for the region: `good`, `fair` or "
+            "`not_claimed`; null for other modalities.",
+        ),
+        _number(
+            "localisation_error",
+            "Median distance at which this montage finds simulated dipoles of the region.",
+            "mm",
+        ),
+        _number(
+            "point_spread",
+            "Median over these dipoles of the root mean square distance of what is estimated.",
+            "mm",
+        ),
+        _number(
+            "crosstalk_max",
+            "How much an equal current in another region contributes to these values, relative "
+            "to the region's own; the largest.",
+            "1",
+        ),
+        _text("crosstalk_region", "The region with `crosstalk_max`."),
+        _text("crosstalk", "That of every other region as one JSON object, by name."),
     ]
 )
 
