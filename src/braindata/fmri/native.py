@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -30,6 +30,7 @@ from braindata.fmri.confounds import (
     framewise_displacement,
 )
 from braindata.fmri.coregistration import Boundary, register_to_t1w, white_matter_boundary
+from braindata.fmri.defacing import looks_defaced
 from braindata.fmri.images import FloatArray, Image, Series, load_volume, open_series, write_volume
 from braindata.fmri.motion import Motion, estimate_motion, make_reference, typical_volume
 from braindata.fmri.outputs import (
@@ -117,15 +118,15 @@ class RunResult:
         Done or quarantined.
     outputs : list of Path
         What was written; empty when quarantined.
-    quality : dict of str to float
+    quality : dict of str to float or str
         ``fd_mean`` and ``fd_max`` (mm), ``tsnr_median`` (brain), ``registration_dice`` (EPI brain
         with template brain, where the run covers it), ``brain_coverage`` (share of the template's
-        brain in the field of view).
+        brain in the field of view), ``t1w_defaced`` (yes, no or unknown).
     """
 
     outcome: Outcome
     outputs: list[Path] = field(default_factory=list)
-    quality: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ def preprocess_unit(
     """
     template = load_template(parameters.resolution)
     try:
-        anatomy = analyse_anatomy(load_volume(t1w.path), template, parameters.seed, scratch)
+        volume = load_volume(t1w.path)
+        anatomy = analyse_anatomy(volume, template, parameters.seed, scratch)
         boundary = white_matter_boundary(anatomy)
     except DataError as error:
         raise _in_file(error, t1w.path) from error
@@ -182,10 +184,13 @@ def preprocess_unit(
     names = Names.of(derivatives, t1w.stem, "anat", SPACE, parameters.resolution)
     anatomical = write_anatomy(anatomy, template, names)
     unit = _Unit(template, anatomy, boundary, parameters, derivatives, scratch)
+    defaced = looks_defaced(volume.data, volume.affine)
     results = {}
     for run in runs:
         try:
-            results[run.recording] = _preprocess_run(run, unit)
+            result = _preprocess_run(run, unit)
+            quality: dict[str, float | str] = {**result.quality, "t1w_defaced": defaced}
+            results[run.recording] = replace(result, quality=quality)
         except DataError as error:
             # Outputs of an earlier attempt, when the data were still good, would mislead.
             for path in _run_names(run, unit).values():
@@ -258,7 +263,7 @@ def _preprocess_run(run: BoldRun, unit: _Unit) -> RunResult:
     write_json(paths["confounds_sidecar"], dict(described))
     write_itk_transforms(paths["coregistration"], [t1w_to_reference])
     write_itk_transforms(paths["motion"], list(motion.transforms))
-    return RunResult(Outcome("done"), list(paths.values()), quality)
+    return RunResult(Outcome("done"), list(paths.values()), dict(quality))
 
 
 def _survey(series: Series) -> tuple[int, int]:

@@ -4,7 +4,7 @@
 STEP_VERSION = {
     "pull": 1,
     "curate": 4,
-    "preprocess": 1,
+    "preprocess": 2,
     "pack": 3,
     "extract": 3,
     "derive": 2,

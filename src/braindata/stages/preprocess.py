@@ -60,7 +60,7 @@ def _work(
             hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
         )
     result = Result([])
-    quality: dict[str, dict[str, float]] = {}
+    quality: dict[str, dict[str, float | str]] = {}
     files: dict[str, list[str]] = {}
     # Runs of one unit may have different T1w images; usually there is one.
     for t1w in sorted({row["t1w"] for row in rows}):

@@ -134,6 +134,11 @@ RECORDINGS = pa.schema(
             "Overlap of the EPI brain mask in template space with the template's mask (Dice).",
             "1",
         ),
+        _text(
+            "t1w_defaced",
+            "Whether the face was removed from its T1w image, by the outline of the head: `yes`, "
+            "`no` or `unknown`; null where the image was not opened.",
+        ),
     ]
 )
 
