@@ -90,5 +90,5 @@ def _profile(
     n_rows = int(np.floor((top - bottom) / STEP)) + 1
     whole = np.full(max(n_rows, len(front)), np.nan, np.float64)
     whole[: len(front)] = np.where(np.isfinite(front), front, np.nan)
-    below_top: NDArray[np.float64] = (np.arange(len(whole)) + 0.5) * STEP
-    return below_top, np.asarray(whole, np.float64)
+    below_top = np.asarray((np.arange(len(whole)) + 0.5) * STEP, np.float64)
+    return below_top, whole
