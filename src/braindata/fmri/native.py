@@ -8,13 +8,14 @@ T1w image it is registered to the template itself. Susceptibility distortion is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from braindata.errors import DataError
 from braindata.fmri.anatomical_outputs import write_anatomy
 from braindata.fmri.anatomy import Anatomy, analyse_anatomy
 from braindata.fmri.coregistration import Boundary, white_matter_boundary
+from braindata.fmri.defacing import looks_defaced
 from braindata.fmri.images import load_volume
 from braindata.fmri.outputs import Names, describe_dataset
 from braindata.fmri.parameters import NativeParameters
@@ -83,9 +84,9 @@ def preprocess_unit(
         When the T1w image is unusable: then no run can be normalised as it should be.
     """
     template = load_template(parameters.resolution)
-    anatomy, boundary = None, None
+    anatomy, boundary, defaced = None, None, None
     if t1w is not None:
-        anatomy, boundary = _analyse(t1w, template, parameters, scratch)
+        anatomy, boundary, defaced = _analyse(t1w, template, parameters, scratch)
     describe_dataset(derivatives)
     anatomical = []
     if t1w is not None and anatomy is not None:
@@ -95,7 +96,10 @@ def preprocess_unit(
     results = {}
     for run in runs:
         try:
-            results[run.recording] = preprocess_run(run, unit)
+            result = preprocess_run(run, unit)
+            results[run.recording] = replace(
+                result, quality={**result.quality, "t1w_defaced": defaced}
+            )
         except DataError as error:
             # Outputs of an earlier attempt, when the data were still good, would mislead.
             for path in unit.paths(run.recording).values():
@@ -107,10 +111,12 @@ def preprocess_unit(
 
 def _analyse(
     t1w: AnatomicalImage, template: Template, parameters: NativeParameters, scratch: Path
-) -> tuple[Anatomy, Boundary]:
+) -> tuple[Anatomy, Boundary, str]:
     try:
-        anatomy = analyse_anatomy(load_volume(t1w.path), template, parameters.seed, scratch)
-        return anatomy, white_matter_boundary(anatomy)
+        volume = load_volume(t1w.path)
+        anatomy = analyse_anatomy(volume, template, parameters.seed, scratch)
+        defaced = looks_defaced(volume.data, volume.affine)
+        return anatomy, white_matter_boundary(anatomy), defaced
     except DataError as error:
         raise _in_file(error, t1w.path) from error
 

@@ -86,18 +86,19 @@ class RunResult:
         Done or quarantined.
     outputs : list of Path
         What was written; empty when quarantined.
-    quality : dict of str to float
+    quality : dict of str to float, str or None
         ``fd_mean`` and ``fd_max`` (mm), ``tsnr_median`` (brain), ``registration_dice`` (EPI brain
         with template brain, where the run covers it), ``brain_coverage`` (share of the template's
         brain in the field of view), ``coregistration_cost`` (boundary cost of the registration
-        with the T1w image: 0 best, 1 without contrast; not there without one).
+        with the T1w image: 0 best, 1 without contrast; not there without one), ``t1w_defaced``
+        (yes, no or unknown; None without one).
     normalisation : str or None
         How it got into the template: ``t1w``, or ``epi`` where there is no T1w image.
     """
 
     outcome: Outcome
     outputs: list[Path] = field(default_factory=list)
-    quality: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float | str | None] = field(default_factory=dict)
     normalisation: str | None = None
 
 

@@ -66,9 +66,16 @@ def _card(name: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str,
         "n_images": sum(images.values()),
         "misnamed": facts.get("misnamed", [])[:MAX_LISTED],
         "warnings": facts.get("warnings", []),
+        "defaced": _defaced(rows),
         "terms": facts.get("terms", {}).get("stated", {}),
         "terms_files": facts.get("terms", {}).get("files", []),
     }
+
+
+def _defaced(rows: Sequence[Row]) -> dict[str, int]:
+    """Return how many T1w images look defaced, do not, and which cannot be told."""
+    of_image = {row["t1w"]: row["t1w_defaced"] for row in rows if row["t1w_defaced"] is not None}
+    return dict(sorted(Counter(of_image.values()).items()))
 
 
 def describe_column(said: Mapping[str, Any]) -> str:

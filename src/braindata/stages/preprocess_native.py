@@ -80,7 +80,7 @@ def preprocess(
             hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
         )
     result = Result([], refused)
-    quality: dict[str, dict[str, float]] = {}
+    quality: dict[str, dict[str, float | str | None]] = {}
     files: dict[str, list[str]] = {}
     normalisation: dict[str, str] = {}
     timings = _slice_timings(layout, dataset, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _COUNTS = pa.list_(pa.field("element", pa.int64()))
 _NUMBERS = pa.list_(pa.field("element", pa.float64()))
@@ -216,6 +216,11 @@ RECORDINGS = pa.schema(
             "Exponent of the aperiodic part of the cleaned spectrum, 2 to 40 Hz (Donoghue et al. "
             "2020, doi:10.1038/s41593-020-00744-x).",
             "1",
+        ),
+        _text(
+            "t1w_defaced",
+            "Whether the face was removed from its T1w image, by the outline of the head: `yes`, "
+            "`no` or `unknown`; null where the image was not opened.",
         ),
     ]
 )
