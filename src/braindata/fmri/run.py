@@ -222,7 +222,7 @@ def preprocess_run(run: BoldRun, unit: Unit) -> RunResult:
         paths["coregistration"].unlink(missing_ok=True)
         del paths["coregistration"]
     how = "epi" if unit.anatomy is None else "t1w"
-    return RunResult(Outcome("done"), list(paths.values()), quality, how)
+    return RunResult(Outcome("done"), list(paths.values()), {**quality}, how)
 
 
 def _require_usable(run: BoldRun) -> None:
