@@ -19,6 +19,8 @@ Array = NDArray[Any]
 # Singular values below this many roundings of the largest one are zeros, as those of centred
 # series are that have fewer volumes than voxels.
 ROUNDINGS = 10
+# The smallest eigenvalue of a squared matrix, in parts of the largest, whose root can be trusted.
+SQUARED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,27 @@ def polar(cross: Array, *, reflection: bool = True) -> tuple[Array, float]:
         left[:, -1] *= -1
         values[-1] *= -1
     return left @ right, float(values.sum(dtype=np.float64))
+
+
+def polar_tall(cross: Array) -> Array:
+    """Return the orthogonal factor of a matrix with few columns, by a decomposition of their size.
+
+    Parameters
+    ----------
+    cross : array, shape (m, n)
+        Of m well above n.
+
+    Returns
+    -------
+    array, shape (m, n)
+        See `polar`, which is used where columns are nearly dependent.
+    """
+    wide = cross.astype(np.float64)
+    values, vectors = linalg.eigh(wide.T @ wide, check_finite=False)
+    if values[0] <= SQUARED * values[-1]:
+        return polar(cross)[0]
+    found: Array = cross @ ((vectors / np.sqrt(values)) @ vectors.T).astype(cross.dtype)
+    return found
 
 
 def fit_rotation(

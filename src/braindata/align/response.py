@@ -18,7 +18,7 @@ from braindata.align.procrustes import (
     polar,
 )
 from braindata.align.runs import Rows, place, shared_rows
-from braindata.align.shared import shared_bases
+from braindata.align.shared import mean_response, shared_bases
 from braindata.align.template import Template
 from braindata.errors import DataError, UsageError
 
@@ -26,7 +26,7 @@ STARTS = ("anatomy", "shared")
 # The response to begin with: more dimensions than a region's film response was found to need, and
 # rounds enough for a start.
 START_RANK = 50
-START_ROUNDS = 5
+START_ROUNDS = 8
 
 
 class ResponseHyperalignment(Hyperalignment):
@@ -143,11 +143,7 @@ class ResponseHyperalignment(Hyperalignment):
         if rank == 0:
             return start
         bases = shared_bases(people, rows.n_rows, rank, START_ROUNDS, self.seed)
-        response = mean_of_rows(
-            ((p.rows, p.series @ basis) for p, basis in zip(people, bases, strict=True)),
-            (rows.n_rows, rank),
-            self.dtype,
-        )
+        response = mean_response(people, bases, rows.n_rows)
         place_of = polar(sum(bases[1:], bases[0]))[0] if alike else bases[first]
         placed: Array = start + (response - start @ place_of) @ place_of.T
         return placed

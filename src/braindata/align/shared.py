@@ -1,8 +1,8 @@
 """What a group shares in a few dimensions, found in matrices as small as these are few.
 
 The group's principal time courses by a randomised range finder: Halko et al. 2011,
-doi:10.1137/090771806. The alternation is that of Chen et al. 2015 (NeurIPS 28), with the response
-sought among these time courses.
+doi:10.1137/090771806. From there, the alternation of Chen et al. 2015 (NeurIPS 28), each round with
+some of the last one's step.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
-from braindata.align.procrustes import Array, Person, polar
+from braindata.align.procrustes import Array, Person, mean_of_rows, polar_tall
 
 # Dimensions beyond those asked for, and passes over the data, of the range finder.
 OVERSAMPLING = 10
 POWER_ITERATIONS = 2
+# How much of its last step a round adds. Rounds creep where noise is strong: with this, twenty
+# reach what takes forty without (16 people x 600 volumes x 500 voxels, 60 dimensions).
+MOMENTUM = 0.8
 
 
 def shared_bases(
@@ -33,23 +36,24 @@ def shared_bases(
     -------
     list of array, shape (n_voxels, rank)
     """
-    times = principal_times(people, n_rows, rank, seed)
-    bases, small = [], []
-    for person in people:
-        basis, triangle = linalg.qr(
-            person.series.T @ times[person.rows], mode="economic", check_finite=False
-        )
-        bases.append(basis)
-        small.append(triangle)
-    shared = np.eye(times.shape[1], dtype=times.dtype)
-    turns: list[Array] = []
+    response = principal_times(people, n_rows, rank, seed)
+    before: Array | None = None
+    bases: list[Array] = []
     for _ in range(n_iter):
-        turns = [polar(triangle @ shared)[0] for triangle in small]
-        shared = sum(
-            (triangle.T @ turn for triangle, turn in zip(small, turns, strict=True)),
-            np.zeros_like(shared),
-        ) / len(people)
-    return [basis @ turn for basis, turn in zip(bases, turns, strict=True)]
+        bases = [polar_tall(p.series.T @ response[p.rows]) for p in people]
+        mean = mean_response(people, bases, n_rows)
+        response = mean if before is None else mean + MOMENTUM * (mean - before)
+        before = mean
+    return bases
+
+
+def mean_response(people: list[Person], bases: list[Array], n_rows: int) -> Array:
+    """Return the mean of people in the common dimensions, shape (n_rows, rank)."""
+    return mean_of_rows(
+        ((p.rows, p.series @ basis) for p, basis in zip(people, bases, strict=True)),
+        (n_rows, bases[0].shape[1]),
+        bases[0].dtype,
+    )
 
 
 def principal_times(people: list[Person], n_rows: int, rank: int, seed: int) -> Array:

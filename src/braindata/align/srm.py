@@ -15,11 +15,10 @@ from braindata.align.procrustes import (
     Person,
     Rotation,
     fit_rotation,
-    mean_of_rows,
-    polar,
+    polar_tall,
 )
 from braindata.align.runs import Rows, place, shared_rows
-from braindata.align.shared import shared_bases
+from braindata.align.shared import mean_response, shared_bases
 from braindata.align.template import Template
 from braindata.errors import DataError, UsageError
 
@@ -29,8 +28,7 @@ RANKS = (20, 10, 40, 60, 80, 120, 160)
 class DeterministicSRM(Hyperalignment):
     """A shared response of few dimensions, and one orthonormal basis per person.
 
-    The response is sought among the group's principal time courses, so that each round is a
-    decomposition of a matrix of rank times rank, whatever the number of voxels.
+    Each round decomposes one matrix of rank times rank per person, whatever the number of voxels.
 
     Parameters
     ----------
@@ -55,7 +53,7 @@ class DeterministicSRM(Hyperalignment):
         self,
         rank: int | str = 20,
         *,
-        n_iter: int = 10,
+        n_iter: int = 25,
         shrinkage: float | str = 0.5,
         weighting: bool = True,
         prior: float | str = 0.0,
@@ -106,10 +104,10 @@ class DeterministicSRM(Hyperalignment):
         self, people: list[Person], rows: Rows
     ) -> tuple[Array, list[Rotation], Array | None]:
         maps = shared_bases(people, rows.n_rows, self.rank_, self.n_iter, self.seed)
-        # A last round among all time courses: members get the map that a newcomer would.
-        response = self._mean_response(people, maps, rows)
-        maps = [polar(p.series.T @ response[p.rows])[0] for p in people]
-        response = self._mean_response(people, maps, rows)
+        # The last round is a plain one: members get the map that a newcomer would.
+        response = mean_response(people, maps, rows.n_rows)
+        maps = [polar_tall(p.series.T @ response[p.rows]) for p in people]
+        response = mean_response(people, maps, rows.n_rows)
         anchor = self._mean_basis(maps)
         if self.prior_ and anchor is None:
             raise DataError(
@@ -123,13 +121,6 @@ class DeterministicSRM(Hyperalignment):
             for p, found in zip(people, maps, strict=True)
         ]
         return response, rotations, anchor
-
-    def _mean_response(self, people: list[Person], maps: list[Array], rows: Rows) -> Array:
-        return mean_of_rows(
-            ((p.rows, p.series @ found) for p, found in zip(people, maps, strict=True)),
-            (rows.n_rows, self.rank_),
-            self.dtype,
-        )
 
     def _mean_basis(self, maps: list[Array]) -> Array | None:
         if len({found.shape for found in maps}) > 1:
@@ -154,4 +145,4 @@ class DeterministicSRM(Hyperalignment):
                 prior=self.prior_,
                 anchor=template.anchor,
             )
-        return Rotation((polar(cross)[0],))
+        return Rotation((polar_tall(cross),))
