@@ -76,6 +76,19 @@ def shards():
     )
 
 
+def behaviour():
+    return expand(
+        f"{OUT}/derived/{{dataset}}/{{file}}",
+        dataset=PLAN.datasets,
+        file=[
+            "latents.parquet",
+            "latent_fits.parquet",
+            "behaviour.parquet",
+            "latents.receipt.json",
+        ],
+    )
+
+
 def all_receipts(wildcards):
     """Every receipt and shard that a release rests on."""
     inventories = expand(
@@ -87,7 +100,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return inventories + units + shards()
+    return inventories + units + shards() + behaviour()
 
 
 def everything(wildcards):

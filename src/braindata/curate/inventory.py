@@ -20,6 +20,7 @@ from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar, stated_in
 from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
 from braindata.curate.acquisition import acquisition, check_slice_timing, echo_counts
+from braindata.curate.behaviour import ONLY_BEHAVIOUR, without_image
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.field_maps import FieldMaps
 from braindata.curate.header import check_tr, read_bold_header
@@ -177,6 +178,7 @@ def build_inventory(
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
+    rows += _behaviour_only(source, tree, images, parameters, choice, left_out)
     rows += _misnamed(source, set(bolds), left_out)
     _quarantine_doubles(source.root, rows, left_out)
     _warn_of_same_bytes(source, rows)
@@ -207,6 +209,48 @@ def _leave_out(
         "reason": outcome.reason_in(row["path"]),
         "hint": outcome.hint,
     }
+
+
+def _behaviour_only(
+    source: Source,
+    tree: Tree,
+    images: Sequence[str],
+    parameters: CurateParameters,
+    choice: Choice,
+    left_out: dict[str, Outcome],
+) -> list[dict[str, Any]]:
+    """Return rows for recordings of which the data set has events and no image."""
+    stated = dataset_description(source.root).get("License")
+    licence = None if stated is None else str(stated)
+    rows = []
+    for path in without_image(source.sha256, images):
+        row: dict[str, Any] = dict.fromkeys(RECORDINGS.names) | entity_columns(path)
+        row |= {
+            "dataset": source.dataset,
+            "dataset_version": source.version,
+            "recording": stem(path),
+            "modality": "fmri",
+            "events": find_events(tree, path),
+            "fetched": False,
+            "licence": licence,
+            "licence_class": licence_class(licence),
+            "warnings": [],
+        }
+        outcome = excluded_before_reading(row, parameters, choice) or ONLY_BEHAVIOUR
+        try:
+            events = read_event_times(source.root / row["events"])
+            row |= {"n_events": len(events.onset), "event_columns": events.columns}
+        except DataError as error:
+            outcome = Outcome.quarantine(error)
+        left_out[row["recording"]] = outcome
+        row |= {
+            "status": outcome.state,
+            "stage": "curate",
+            "reason": outcome.reason_in(None),
+            "hint": outcome.hint,
+        }
+        rows.append(row)
+    return rows
 
 
 def _misnamed(

@@ -23,7 +23,7 @@ from braindata.stages.job import (
     unit_receipts,
     used,
 )
-from braindata.stages.leaving_out import leave_out, without
+from braindata.stages.leaving_out import leave_out, without, without_people
 from braindata.stages.recordings import PUBLISH, find_fault
 from braindata.tables.exclusions import Decisions
 from braindata.tables.parameters import PublishParameters
@@ -115,6 +115,8 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
         for folder in ("derivatives", "packed"):
             for unit, receipt in unit_receipts(layout, folder, dataset).items():
                 found[f"{folder}/{dataset}/{unit}"] = receipt
+        latents = receipt_beside(layout.latents(dataset))
+        found[f"latents/{dataset}"] = Receipt.read(latents)
         for region in parameters.regions:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
@@ -144,6 +146,15 @@ def _shards(
             path = staging / table / f"{dataset}.parquet"
             write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
             shards[table].append(path)
+        for table, path in (
+            ("trials", layout.behaviour(dataset)),
+            ("latents", layout.latents(dataset)),
+        ):
+            target = staging / table / f"{path.stem}-{dataset}.parquet"
+            shards[table].append(without(path, table, gone, target))
+        fits = layout.latent_fits(dataset)
+        target = staging / "latent_fits" / f"{dataset}.parquet"
+        shards["latent_fits"].append(without_people(fits, gone, target))
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
                 target = staging / table / dataset / f"{region}.parquet"
