@@ -25,6 +25,7 @@ include: "rules/preprocess.smk"
 include: "rules/pack.smk"
 include: "rules/extract.smk"
 include: "rules/derive.smk"
+include: "rules/latents.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 

@@ -95,6 +95,19 @@ def sensors():
     )
 
 
+def behaviour():
+    return expand(
+        f"{OUT}/derived/{{dataset}}/{{file}}",
+        dataset=PLAN.datasets,
+        file=[
+            "latents.parquet",
+            "latent_fits.parquet",
+            "behaviour.parquet",
+            "latents.receipt.json",
+        ],
+    )
+
+
 def all_receipts(wildcards):
     """Every receipt and shard that a release rests on."""
     inventories = expand(
@@ -106,7 +119,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return inventories + units + shards() + sensors()
+    return inventories + units + shards() + sensors() + behaviour()
 
 
 def everything(wildcards):

@@ -184,6 +184,17 @@ def derive(output: Path, dataset: str, region: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+@_PARAMETERS
+def latents(output: Path, dataset: str, parameters: str) -> None:
+    """Fit models of behaviour to the people of a data set."""
+    from braindata.stages import latents as stage
+
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 @_KEY
 def publish(output: Path, parameters: str, key: str) -> None:

@@ -20,6 +20,8 @@ from braindata.eeg.parameters import EegParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.backends import FmriParameters
+from braindata.latents.names import ModelName
+from braindata.latents.parameters import BehaviourMapping
 from braindata.layout import PUBLISHED
 from braindata.pack.parameters import PackParameters
 from braindata.pull.parameters import PullSection, Subset
@@ -35,6 +37,22 @@ class Section(BaseModel):
     """A part of the configuration that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetEvents(EventMapping, BehaviourMapping):
+    """Which columns of a data set's events files hold what."""
+
+    def columns(self) -> dict[str, str]:
+        """Return the columns that are named, by what they hold."""
+        return EventMapping.columns(self) | BehaviourMapping.columns(self)
+
+    def of_trials(self) -> EventMapping:
+        """Return what the table of trials is made with."""
+        return EventMapping(**self.model_dump(include=set(EventMapping.model_fields)))
+
+    def of_behaviour(self) -> BehaviourMapping:
+        """Return what models of behaviour need besides."""
+        return BehaviourMapping(**self.model_dump(include=set(BehaviourMapping.model_fields)))
 
 
 class Dataset(Section):
@@ -74,14 +92,26 @@ class Dataset(Section):
     tasks: tuple[str, ...] = Field(
         default=(), description="Use only these tasks of it; empty means all. See `curate.tasks`."
     )
-    event_mapping: EventMapping = Field(
-        default_factory=EventMapping,
+    event_mapping: DatasetEvents = Field(
+        default_factory=DatasetEvents,
         description="Which columns of its events files hold what of a trial.",
     )
     alignment: Alignment = Field(
         default_factory=Alignment,
         description="Which recordings people's maps into a common space are fitted on.",
     )
+    models: tuple[ModelName, ...] = Field(
+        default=(),
+        description="Models of behaviour that are fitted to each person; docs/latents.md says what "
+        "each needs in `event_mapping`.",
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, models: tuple[ModelName, ...]) -> tuple[ModelName, ...]:
+        if len(set(models)) < len(models):
+            raise ValueError("a model is listed twice")
+        return models
 
 
 class Preprocess(Section):

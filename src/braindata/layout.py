@@ -93,6 +93,18 @@ class Layout:
         """The trials of one region (``name-hash``), or at `SENSORS`, of a data set's recordings."""
         return self.output / "derived" / dataset / "trials" / f"{region}.parquet"
 
+    def latents(self, dataset: str) -> Path:
+        """What models of behaviour say of each trial of a data set."""
+        return self.output / "derived" / dataset / "latents.parquet"
+
+    def latent_fits(self, dataset: str) -> Path:
+        """The parameters of these models, per person."""
+        return self.output / "derived" / dataset / "latent_fits.parquet"
+
+    def behaviour(self, dataset: str) -> Path:
+        """The trials of recordings of which there is no image."""
+        return self.output / "derived" / dataset / "behaviour.parquet"
+
     def tables(self) -> Path:
         """The published tables."""
         return self.output / "tables"

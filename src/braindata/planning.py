@@ -186,10 +186,19 @@ class Plan:
                     }
                 )
             case "derive" if dataset is not None:
-                events = self._datasets[dataset].event_mapping
+                events = self._datasets[dataset].event_mapping.of_trials()
                 if region == SENSORS:
                     return _json({"sensors": self.config.sensors, "events": events})
                 return _json({"derive": self.config.derive, "events": events})
+            case "latents" if dataset is not None:
+                one = self._datasets[dataset]
+                return _json(
+                    {
+                        "models": list(one.models),
+                        "events": one.event_mapping.of_trials(),
+                        "behaviour": one.event_mapping.of_behaviour(),
+                    }
+                )
             case "publish":
                 return _json(self._publish_parameters())
             case _:
@@ -277,6 +286,8 @@ class Plan:
                     dataset,
                 )
                 planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None, dataset)
+            latents = receipt_beside(self.layout.latents(dataset))
+            planned[latents] = ("latents", None, dataset)
             for region in self.regions:
                 series, trials = (
                     f(dataset, region) for f in (self.layout.series, self.layout.trials)

@@ -17,7 +17,7 @@ from braindata.derive.design import CONFOUND_COLUMNS, frame_times, trial_regress
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.trials import RecordingEvents, derive_trials
 from braindata.errors import UsageError
-from braindata.stages.derive import require_columns
+from braindata.stages.events import require_columns
 from braindata.tables.keys import RecordingKey, stimulus_id
 from braindata.tables.schemas import SERIES, TRIALS
 
@@ -233,11 +233,11 @@ def test_columns_are_those_that_the_data_set_names():
 
 
 def test_a_column_that_no_file_has_is_a_slip_of_the_pen():
-    one = recording(read_events("onset duration condition\n10 1 x\n"))
-    require_columns(EventMapping(trial_type="condition"), [one], "ds")
-    require_columns(EventMapping(trial_type="anything"), [], "ds")
+    one = read_events("onset duration condition\n10 1 x\n")
+    require_columns({"trial_type": "condition"}, [one], "ds")
+    require_columns({"trial_type": "anything"}, [], "ds")
     with pytest.raises(UsageError, match="no events file of ds has a column conditon") as caught:
-        require_columns(EventMapping(trial_type="conditon"), [one], "ds")
+        require_columns({"trial_type": "conditon"}, [one], "ds")
     assert caught.value.hint == "did you mean condition?"
 
 

@@ -152,6 +152,7 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
         "preprocess": layout.receipt("derivatives", "ds", "sub-01"),
         "extract": receipt_beside(layout.series("ds", region)),
         "derive": receipt_beside(layout.trials("ds", region)),
+        "latents": receipt_beside(layout.latents("ds")),
         "publish": layout.receipt("tables", "publish"),
     }
     for stage, path in paths.items():
@@ -169,7 +170,9 @@ def test_receipts_that_hold_stay(plan: Plan) -> None:
     assert all(path.is_file() for path in paths.values())
 
 
-@pytest.mark.parametrize("stage", ["curate", "preprocess", "extract", "derive", "publish"])
+@pytest.mark.parametrize(
+    "stage", ["curate", "preprocess", "extract", "derive", "latents", "publish"]
+)
 @pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
 def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:
     # Also where Snakemake's own metadata are gone, or the folder was moved.

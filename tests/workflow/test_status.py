@@ -62,10 +62,11 @@ def test_status_of_a_finished_run(project: Project, finished: tuple[Project, Run
         "pack": TINY.n_subjects,
         "extract": len(REGIONS),
         "derive": len(REGIONS),
+        "latents": 1,
         "publish": 1,
         "report": 1,
     }
-    assert sum(sum(row.values()) for row in body["jobs"].values()) == 12
+    assert sum(sum(row.values()) for row in body["jobs"].values()) == 13
     assert body["recordings"]["used"] == TINY.n_subjects
     assert command(project, "verify", "results", "--raw").returncode == 0
 

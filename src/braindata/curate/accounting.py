@@ -39,7 +39,7 @@ def account(
         roles |= dict.fromkeys(row["field_maps"] or (), FIELD_MAP)
         if row["t1w"] is not None:
             roles[row["t1w"]] = T1W
-    roles |= {row["path"]: RECORDING for row in rows}
+    roles |= {row["path"]: RECORDING for row in rows if row["path"] is not None}
     known = set(indexed)
     images = sorted(path for path in files if path.endswith(IMAGE_EXTENSIONS))
     return {path: roles.get(path) or _other(path, path in known) for path in images}

@@ -25,6 +25,7 @@ from braindata.curate.acquisition import (
     echo_counts,
     first_echoes,
 )
+from braindata.curate.behaviour import ONLY_BEHAVIOUR, without_image
 from braindata.curate.checks import check_events, check_text, same_bytes
 from braindata.curate.derived import Derived, without_recording
 from braindata.curate.field_maps import FieldMaps
@@ -200,12 +201,13 @@ def build_inventory(
             concerned -= {f"/{one}" for one in (path, row["t1w"]) if not source.sha256.get(one)}
         row["validator_errors"] = sorted(e for one in concerned for e in errors.get(one, ()))
         row["status"] = "used"
-        by_choice = excluded_before_reading(row, parameters, choice, firsts[path])
+        by_choice = excluded_before_reading(row, parameters, choice, firsts.get(path))
         outcome = _judge(tree, row, field_maps, parameters, choice, by_choice, source.derived)
         if outcome.state != "done":
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
     if "fmri" in choice.modalities:
+        rows += _behaviour_only(source, tree, images, parameters, choice, left_out)
         rows += _misnamed(source, set(bolds), left_out)
     _quarantine_doubles(source.root, rows, left_out)
     _warn_of_same_bytes(source, rows)
@@ -260,6 +262,48 @@ def _leave_out(
         "reason": outcome.reason_in(row["path"]),
         "hint": outcome.hint,
     }
+
+
+def _behaviour_only(
+    source: Source,
+    tree: Tree,
+    images: Sequence[str],
+    parameters: CurateParameters,
+    choice: Choice,
+    left_out: dict[str, Outcome],
+) -> list[dict[str, Any]]:
+    """Return rows for recordings of which the data set has events and no image."""
+    stated = dataset_description(source.root).get("License")
+    licence = None if stated is None else str(stated)
+    rows = []
+    for path in without_image(source.sha256, images):
+        row: dict[str, Any] = dict.fromkeys(RECORDINGS.names) | entity_columns(path)
+        row |= {
+            "dataset": source.dataset,
+            "dataset_version": source.version,
+            "recording": stem(path),
+            "modality": "fmri",
+            "events": find_events(tree, path),
+            "fetched": False,
+            "licence": licence,
+            "licence_class": licence_class(licence),
+            "warnings": [],
+        }
+        outcome = excluded_before_reading(row, parameters, choice, None) or ONLY_BEHAVIOUR
+        try:
+            events = read_event_times(source.root / row["events"])
+            row |= {"n_events": len(events.onset), "event_columns": events.columns}
+        except DataError as error:
+            outcome = Outcome.quarantine(error)
+        left_out[row["recording"]] = outcome
+        row |= {
+            "status": outcome.state,
+            "stage": "curate",
+            "reason": outcome.reason_in(None),
+            "hint": outcome.hint,
+        }
+        rows.append(row)
+    return rows
 
 
 def _misnamed(

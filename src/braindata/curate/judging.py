@@ -22,7 +22,7 @@ MAX_SHARE_BEYOND = 0.5
 
 
 def excluded_before_reading(
-    row: dict[str, Any], parameters: CurateParameters, choice: Choice, first_echo: str
+    row: dict[str, Any], parameters: CurateParameters, choice: Choice, first_echo: str | None
 ) -> Outcome | None:
     """Return why a recording is excluded that need not even be opened; None when it must be.
 
@@ -34,8 +34,8 @@ def excluded_before_reading(
         What the user excludes in all data sets.
     choice : Choice
         What is chosen of this one.
-    first_echo : str
-        Path of the echo that stands for its run.
+    first_echo : str or None
+        Path of the echo that stands for its run; None where it is no image.
     """
     kind = _of_another_kind(row, first_echo)
     if kind is not None or choice.decisions.including(row) is not None:
@@ -95,8 +95,8 @@ def _by_rule(row: dict[str, Any], parameters: CurateParameters) -> Outcome | Non
     return None
 
 
-def _of_another_kind(row: dict[str, Any], first_echo: str) -> Outcome | None:
-    if row["path"] != first_echo:
+def _of_another_kind(row: dict[str, Any], first_echo: str | None) -> Outcome | None:
+    if first_echo is not None and row["path"] != first_echo:
         # Whether echoes are combined is a matter of preprocessing; the run is one recording.
         return Outcome(
             "excluded", f"it is a further echo of a run for which {stem(first_echo)} stands", None

@@ -29,6 +29,8 @@ MIN_SAMPLED_HEIGHT = 0.05
 # How far the repetition time of the series may be from that of the recording.
 TR_TOLERANCE = 1e-3
 
+NO_IMAGE = "there is no image of this recording: only its behaviour is known"
+
 BIDS_NAMES = EventMapping()
 TEXT_COLUMNS = ("trial_type", "response", "choice", "outcome")
 
@@ -109,12 +111,37 @@ def derive_trials(
                 raise DataError("it has no uncleaned series (`none`)", hint="run `extract` again")
             events = timed_events(recording.events)
             found = _estimate(row, recording, events, parameters)
-            rows_of = (recording, region, definition_hash, events, found, parameters, mapping)
-            tables.append(_rows(*rows_of))
+            rows_of = (region, definition_hash, events, found, parameters.hrf_model, mapping)
+            tables.append(_rows(recording.key, recording.events, *rows_of))
             outcomes[name] = Outcome("done")
         except DataError as error:
             outcomes[name] = Outcome.quarantine(error)
     return pa.concat_tables([TRIALS.empty_table(), *tables]), outcomes
+
+
+def behaviour_trials(
+    runs: Sequence[tuple[RecordingKey, pd.DataFrame]], mapping: EventMapping = BIDS_NAMES
+) -> pa.Table:
+    """Return the trials of recordings of which there is no image: what was done, and no estimate.
+
+    Parameters
+    ----------
+    runs : sequence of (RecordingKey, pandas.DataFrame)
+        The recordings and their events.
+    mapping : EventMapping
+        Which columns of the events hold what.
+
+    Returns
+    -------
+    pyarrow.Table
+        As of `derive_trials`, with a null region and a reason.
+    """
+    tables = []
+    for key, events in sorted(runs, key=lambda one: one[0].recording):
+        nothing: list[float | None] = [None] * len(events)
+        found = _Estimates(nothing, nothing, [NO_IMAGE] * len(events))
+        tables.append(_rows(key, events, None, None, timed_events(events), found, None, mapping))
+    return pa.concat_tables([TRIALS.empty_table(), *tables])
 
 
 def _region(series: pa.Table) -> tuple[str | None, str | None]:
@@ -221,25 +248,27 @@ def _percent(values: Floats, kept: NDArray[np.bool_]) -> Floats:
 
 
 def _rows(
-    recording: RecordingEvents,
+    key: RecordingKey,
+    events: pd.DataFrame,
     region: str | None,
     definition_hash: str | None,
     timed: pd.DataFrame,
     found: _Estimates,
-    parameters: DeriveParameters,
+    hrf_model: str | None,
     mapping: EventMapping,
 ) -> pa.Table:
     n_trials = len(timed)
     constant = {
         "region": region,
         "definition_hash": definition_hash,
-        "feature": "bold",
-        "unit": "percent",
-        "model": "lss",
-        "hrf_model": parameters.hrf_model,
+        # Of behaviour alone there is no estimate.
+        "feature": None if hrf_model is None else "bold",
+        "unit": None if hrf_model is None else "percent",
+        "model": None if hrf_model is None else "lss",
+        "hrf_model": hrf_model,
     }
     values: dict[str, list[Json]] = {name: [None] * n_trials for name in TRIALS.names}
-    values |= trial_columns(recording.key, recording.events, timed, mapping)
+    values |= trial_columns(key, events, timed, mapping)
     values |= {name: [value] * n_trials for name, value in constant.items()}
     values |= {
         "estimate": list(found.estimate),

@@ -3,11 +3,12 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 5,
+    "curate": 6,
     "preprocess": 2,
     "pack": 4,
     "extract": 4,
     "derive": 3,
+    "latents": 1,
     "publish": 3,
     "report": 5,
 }

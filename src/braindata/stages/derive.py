@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.events import read_events
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.trials import RecordingEvents, derive_trials
-from braindata.errors import DataError, UsageError
+from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pack.store import open_store
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
+from braindata.stages.events import require_columns
 from braindata.stages.job import Result, read_inventory, run_job, used
 from braindata.tables.keys import RecordingKey
 from braindata.tables.shards import write_shard
@@ -68,7 +66,8 @@ def run(layout: Layout, dataset: str, region: str, parameters: Parameters) -> bo
                     )
             except DataError as error:
                 faulty[name] = Outcome.quarantine(error)
-        require_columns(parameters.events, recordings, dataset)
+        tables = [one.events for one in recordings]
+        require_columns(parameters.events.columns(), tables, dataset)
         table, outcomes = derive_trials(
             pq.read_table(series), recordings, parameters.derive, parameters.events
         )
@@ -89,23 +88,3 @@ def run(layout: Layout, dataset: str, region: str, parameters: Parameters) -> bo
         libraries=("nilearn", "numpy", "scipy"),
         work=work,
     )
-
-
-def require_columns(
-    mapping: EventMapping, recordings: Sequence[RecordingEvents], dataset: str
-) -> None:
-    """Check that each column that is named is in some events file, or there is a slip of the pen.
-
-    Raises
-    ------
-    UsageError
-        When one is in none.
-    """
-    there = sorted({str(name) for one in recordings for name in one.events.columns})
-    for name, column in mapping.columns().items():
-        if recordings and column not in there:
-            near = difflib.get_close_matches(column, there, n=1)
-            raise UsageError(
-                f"event_mapping.{name}: no events file of {dataset} has a column {column}",
-                hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}",
-            )

@@ -82,3 +82,24 @@ def without(shard: Path, table: str, recordings: Collection[str], target: Path) 
     others = pc.invert(pc.is_in(rows["recording"], pa.array(sorted(recordings), pa.string())))
     write_shard(rows.filter(others), target, table)
     return target
+
+
+def without_people(shard: Path, recordings: Collection[str], target: Path) -> Path:
+    """Return a shard of `latent_fits` that lacks people of whom no recording is left.
+
+    Parameters
+    ----------
+    shard : Path
+        What the job made.
+    recordings : collection of str
+        Which recordings are left out.
+    target : Path
+        Where to write it to.
+    """
+    if not recordings:
+        return shard
+    rows = read_shard(shard, "latent_fits")
+    gone = set(recordings)
+    kept = [on is None or not set(on) <= gone for on in rows["fitted_on"].to_pylist()]
+    write_shard(rows.filter(pa.array(kept, pa.bool_())), target, "latent_fits")
+    return target

@@ -68,7 +68,7 @@ def preprocess(
 ) -> Result:
     """Preprocess recordings of one unit."""
     raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
-    refused = {row["recording"]: _refuse(row) for row in rows if row["n_echoes"] > 1}
+    refused = {row["recording"]: _refuse(row) for row in rows if (row["n_echoes"] or 1) > 1}
     rows = [row for row in rows if row["recording"] not in refused]
     needed = {row[key] for row in rows for key in ("path", "t1w") if row[key] is not None}
     gone = sorted(path for path in needed if not (raw / path).is_file())

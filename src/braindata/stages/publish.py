@@ -24,7 +24,7 @@ from braindata.stages.job import (
     unit_receipts,
     used,
 )
-from braindata.stages.leaving_out import leave_out, without
+from braindata.stages.leaving_out import leave_out, without, without_people
 from braindata.stages.pseudonymising import (
     pseudonymised,
     pseudonyms_of,
@@ -149,6 +149,8 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
         for folder in ("derivatives", "packed"):
             for unit, receipt in unit_receipts(layout, folder, dataset).items():
                 found[f"{folder}/{dataset}/{unit}"] = receipt
+        latents = receipt_beside(layout.latents(dataset))
+        found[f"latents/{dataset}"] = Receipt.read(latents)
         for region in parameters.regions:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
@@ -193,6 +195,16 @@ def _shards(
             write_shard(pa.Table.from_pylist(content, schema=TABLES[table]), path, table)
             shards[table].append(path)
         shown = partial(_shown, staging, dataset, own, gone)
+        for table, path in (
+            ("trials", layout.behaviour(dataset)),
+            ("latents", layout.latents(dataset)),
+        ):
+            shards[table].append(shown(path, table, path.stem))
+        folder = staging / "latent_fits" / dataset
+        fits = pseudonymised(
+            layout.latent_fits(dataset), "latent_fits", own, folder / "named.parquet"
+        )
+        shards["latent_fits"].append(without_people(fits, gone, folder / "fits.parquet"))
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
                 shards[table].append(shown(lies(dataset, region), table, region))

@@ -109,6 +109,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("extract", (dataset, region))
         case ["derived", dataset, "trials", region]:
             return Job("derive", (dataset, region))
+        case ["derived", dataset, "latents"]:
+            return Job("latents", (dataset,))
         case ["tables", "publish"]:
             return Job("publish")
         case ["report", "report"]:
@@ -148,6 +150,8 @@ class Unfinished:
                 place = ("extract", dataset, file.split(".")[0])
             case ["derived", dataset, "trials", file]:
                 place = ("derive", dataset, file.split(".")[0])
+            case ["derived", dataset, _]:
+                place = ("latents", dataset)
             case ["report", *_]:
                 place = ("report",)
             case _:

@@ -19,6 +19,7 @@ JobState = Literal["done", "running", "waiting", "interrupted", "failed"]
 JOB_STATES: tuple[JobState, ...] = ("done", "running", "waiting", "interrupted", "failed")
 PER_UNIT = ("preprocess", "pack")
 PER_REGION = ("extract", "derive")
+PER_DATASET = ("pull", "curate", "latents")
 # The folder of each stage's receipts, below it the job; those of regions lie beside their shards.
 FOLDERS = {"pull": "raw", "curate": "curated", "preprocess": "derivatives", "pack": "packed"}
 
@@ -56,6 +57,8 @@ class Job:
         if self.stage in PER_REGION:
             shard = layout.series if self.stage == "extract" else layout.trials
             return receipt_beside(shard(*self.key))
+        if self.stage == "latents":
+            return receipt_beside(layout.latents(*self.key))
         return layout.receipt("tables" if self.stage == "publish" else "report", self.stage)
 
     def log(self, layout: Layout) -> Path:
@@ -166,7 +169,7 @@ def _jobs_of(stage: str, planned: Planned, units: Mapping[str, list[str]]) -> li
         return [Job(stage, (d, unit)) for d in planned.datasets for unit in units.get(d, ())]
     if stage in PER_REGION:
         return [Job(stage, (d, region)) for d in planned.datasets for region in planned.regions]
-    if stage in FOLDERS:
+    if stage in PER_DATASET:
         return [Job(stage, (dataset,)) for dataset in planned.datasets]
     return [Job(stage)]
 

@@ -23,7 +23,7 @@ RECORDING_STATES: tuple[RecordingState, ...] = (
     "excluded",
     "waiting",
 )
-COLUMNS = ["recording", "unit", "path", "status", "stage", "reason", "hint"]
+COLUMNS = ["recording", "unit", "path", "events", "status", "stage", "reason", "hint"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,11 @@ def _status(
         log = layout.log("curate", dataset).relative_to(layout.output).as_posix()
         curated = receipts.get(Job("curate", (dataset,)))
         outcome = curated.recordings.get(name) if curated else None
-        image = (layout.raw(dataset) / row["path"]).relative_to(layout.output).as_posix()
+        image = (
+            (layout.raw(dataset) / (row["path"] or row["events"]))
+            .relative_to(layout.output)
+            .as_posix()
+        )
         # The receipt names the file at fault; the inventory knows the recording's own only.
         file = outcome.file if outcome and outcome.file else image
         why = (row["stage"], row["reason"], row["hint"], file, log)

@@ -373,6 +373,95 @@ TRIALS = pa.schema(
     ]
 )
 
+LATENTS = pa.schema(
+    [
+        *_WHO,
+        _count("trial", "Index of the row in the events file, from 0."),
+        _text("model", "Model of behaviour, see docs/latents.md."),
+        _count("model_version", "Version of the model: raised whenever its results change."),
+        _text("latent", "What is estimated: `prediction_error`, `confidence` …"),
+        _number(
+            "value",
+            "The latent at this trial, by the person's parameters; null where there is no choice, "
+            "or for the `reason`.",
+            "values and prediction errors in units of the outcomes; else see docs/latents.md",
+        ),
+        _column(
+            "fitted_on",
+            _STRINGS,
+            "Recordings that the person's parameters were fitted to; this one is among them.",
+        ),
+        _number(
+            "held_out_log_likelihood",
+            "Mean log-likelihood of the person's trials by parameters fitted without them.",
+            "nat per trial",
+        ),
+        _number(
+            "chance_log_likelihood",
+            "The same by the person's own response rate, which the model has to beat.",
+            "nat per trial",
+        ),
+        _text("reason", "Why there are no values."),
+    ]
+)
+
+LATENT_FITS = pa.schema(
+    [
+        _text("dataset", "Identifier of the data set in the configuration."),
+        _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
+        _text("task", "Label of the task (BIDS `task`)."),
+        _text("model", "Model of behaviour, see docs/latents.md."),
+        _count("model_version", "Version of the model: raised whenever its results change."),
+        _text("parameter", "Parameter of the model."),
+        _number("value", "Its most probable value under the group's prior; null for the `reason`."),
+        _number("standard_error", "Its standard error, by the curvature at that value."),
+        _number("lower", "Lower end of its 95 % interval."),
+        _number("upper", "Upper end of its 95 % interval."),
+        _number("group_value", "Middle of the group's prior."),
+        _count("n_trials", "Trials that the model was fitted to."),
+        _number("log_likelihood", "Of these trials, at the most probable values.", "nat"),
+        _number("bic", "Bayesian information criterion; the lowest is best.", "nat"),
+        _number(
+            "log_evidence",
+            "Log-evidence of the model under the group's prior (Laplace), less the person's share "
+            "of what fitting the prior costs.",
+            "nat",
+        ),
+        _number(
+            "model_probability",
+            "That the person follows this model rather than the others fitted to the same "
+            "behaviour (Stephan et al. 2009, doi:10.1016/j.neuroimage.2009.03.025).",
+            "1",
+        ),
+        _number(
+            "held_out_log_likelihood",
+            "Mean log-likelihood of the trials by parameters fitted without their fold (run, or "
+            "quarter of the only run).",
+            "nat per trial",
+        ),
+        _number(
+            "chance_log_likelihood",
+            "The same by the person's own response rate in the other folds.",
+            "nat per trial",
+        ),
+        _column(
+            "beats_chance",
+            pa.bool_(),
+            "Whether held-out trials are predicted better than by the person's own response rate, "
+            "by more than luck (one-sided, 95 %).",
+        ),
+        _column(
+            "preferred",
+            pa.bool_(),
+            "Whether no other model of the same behaviour predicts this person's held-out trials "
+            "better.",
+        ),
+        _column("fitted_on", _STRINGS, "Recordings that it was fitted to."),
+        _text("reason", "Why there are no values, here or in `latents`."),
+        _column("warnings", _STRINGS, "What was odd about the behaviour or about the fit."),
+    ]
+)
+
 STIMULI = pa.schema(
     [
         _text("dataset", "Identifier of the data set in the configuration."),
@@ -390,4 +479,6 @@ TABLES: dict[str, pa.Schema] = {
     "series": SERIES,
     "trials": TRIALS,
     "stimuli": STIMULI,
+    "latents": LATENTS,
+    "latent_fits": LATENT_FITS,
 }

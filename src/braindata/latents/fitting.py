@@ -1,0 +1,264 @@
+"""Fitting a model to people: MAP per person under a Gaussian prior that the group sets.
+
+Expectation maximisation with Laplace's approximation (Huys et al. 2011,
+doi:10.1371/journal.pcbi.1002028): the prior of each parameter is the mean and spread of the people,
+their uncertainty included. The model's own prior counts as one further person, so that a prior of
+few people neither collapses nor follows one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from braindata.latents.behaviour import Behaviour
+from braindata.latents.models.base import Model
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Starts of a person's first search; a likelihood with jumps has many more valleys.
+N_STARTS, N_STARTS_ROUGH = 4, 32
+MAX_ROUNDS = 12
+# A prior that moves less than this share of its width has converged.
+TOLERANCE = 0.02
+# The default prior, as that many people.
+PRIOR_PEOPLE = 1.0
+# Steps of the numerical derivatives on the unbounded scale: of a likelihood with jumps, over them.
+SMOOTH_STEP, ROUGH_STEP = 1e-3, 0.15
+# Of a bound on the unbounded scale, in standard deviations of the default prior around its mean.
+MAX_DISTANCE = 6.0
+
+
+@dataclass(frozen=True)
+class PersonFit:
+    """Parameters of one person, on the unbounded scale.
+
+    Attributes
+    ----------
+    mode : ndarray of float64, shape (n_parameters,)
+        The most probable parameters.
+    covariance : ndarray of float64, shape (n_parameters, n_parameters)
+        Of the posterior, by Laplace's approximation.
+    curvature : ndarray of float64, shape (n_parameters, n_parameters)
+        Of the negative log-likelihood alone, at the mode.
+    log_likelihood : float
+        At the mode, of the trials that it was fitted to.
+    log_evidence : float
+        Of the model, by Laplace's approximation, under the group's prior.
+    """
+
+    mode: Floats
+    covariance: Floats
+    curvature: Floats
+    log_likelihood: float
+    log_evidence: float
+
+    @property
+    def sd(self) -> Floats:
+        """Standard deviations of the posterior, on the unbounded scale."""
+        return np.sqrt(np.diag(self.covariance))
+
+
+@dataclass(frozen=True)
+class GroupFit:
+    """A model fitted to a group.
+
+    Attributes
+    ----------
+    people : list of PersonFit
+        In the order of the people.
+    mean, sd : ndarray of float64, shape (n_parameters,)
+        The group's prior, on the unbounded scale.
+    n_trials : int
+        Trials of all people that it was fitted to.
+    """
+
+    people: list[PersonFit]
+    mean: Floats
+    sd: Floats
+    n_trials: int
+
+    def log_evidences(self) -> Floats:
+        """Return the log-evidence of the model in each person, of shape (n_people,).
+
+        The prior's own parameters were fitted to all of them: each bears its share of what that
+        costs by the BIC (the integrated BIC of Huys et al. 2011, person by person).
+        """
+        n_hyperparameters = 2 * len(self.mean)
+        cost = 0.5 * n_hyperparameters * np.log(self.n_trials) / len(self.people)
+        own: Floats = np.array([fit.log_evidence for fit in self.people]) - cost
+        return own
+
+
+def fit_group(
+    model: Model,
+    people: Sequence[Behaviour],
+    masks: Sequence[Mask] | None = None,
+    *,
+    seed: int = 0,
+    n_starts: int | None = None,
+    max_rounds: int = MAX_ROUNDS,
+) -> GroupFit:
+    """Fit a model to each person of a group.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    people : sequence of Behaviour
+        The people.
+    masks : sequence of ndarray of bool, optional
+        Which trials of each person count; all without it. What a model learns from is not masked.
+    seed : int
+        Seed of the starts.
+    n_starts : int, optional
+        How many points each person's first search starts from.
+    max_rounds : int
+        How often the prior is set anew at most.
+
+    Returns
+    -------
+    GroupFit
+        The fits.
+    """
+    if masks is None:
+        masks = [np.ones(person.n_trials, bool) for person in people]
+    mean, sd = model.prior_mean, model.prior_sd
+    searches = [_Search(model, person, mask) for person, mask in zip(people, masks, strict=True)]
+    if n_starts is None:
+        n_starts = N_STARTS if model.smooth else N_STARTS_ROUGH
+    rng = np.random.default_rng(seed)
+    starts = [model.prior_mean, *rng.normal(mean, sd, (n_starts - 1, len(mean)))]
+    modes = [search.best(starts, mean, sd) for search in searches]
+    for _ in range(max_rounds):
+        fits = [s.laplace(mode, mean, sd) for s, mode in zip(searches, modes, strict=True)]
+        new_mean, new_sd = _group_prior(model, fits)
+        moved = np.abs(np.concatenate([new_mean - mean, new_sd - sd])).max()
+        mean, sd = new_mean, new_sd
+        modes = [s.follow(fit, mean, sd) for s, fit in zip(searches, fits, strict=True)]
+        if moved < TOLERANCE * sd.min():
+            break
+    # Whoever was caught away from the group looks once more from its middle.
+    modes = [s.best([mode, mean], mean, sd) for s, mode in zip(searches, modes, strict=True)]
+    fits = [s.laplace(mode, mean, sd) for s, mode in zip(searches, modes, strict=True)]
+    n_trials = sum(search.n_explained(fit.mode) for search, fit in zip(searches, fits, strict=True))
+    return GroupFit(fits, mean, sd, n_trials)
+
+
+def _group_prior(model: Model, fits: Sequence[PersonFit]) -> tuple[Floats, Floats]:
+    modes = np.array([fit.mode for fit in fits])
+    variances = np.array([np.diag(fit.covariance) for fit in fits])
+    weight = PRIOR_PEOPLE + len(fits)
+    mean: Floats = (PRIOR_PEOPLE * model.prior_mean + modes.sum(axis=0)) / weight
+    spread = ((modes - mean) ** 2 + variances).sum(axis=0)
+    sd: Floats = np.sqrt((PRIOR_PEOPLE * model.prior_sd**2 + spread) / weight)
+    return mean, sd
+
+
+class _Search:
+    """The search for one person's parameters."""
+
+    def __init__(self, model: Model, behaviour: Behaviour, mask: Mask):
+        self.model, self.behaviour, self.mask = model, behaviour, mask
+        reach = MAX_DISTANCE * model.prior_sd
+        self.bounds = list(zip(model.prior_mean - reach, model.prior_mean + reach, strict=True))
+        self.low, self.high = model.prior_mean - reach, model.prior_mean + reach
+
+    def log_likelihood(self, x: Floats) -> float:
+        trials, _ = self.model.evaluate(self.model.values(x), self.behaviour)
+        return float(np.nansum(trials[self.mask]))
+
+    def n_explained(self, x: Floats) -> int:
+        trials, _ = self.model.evaluate(self.model.values(x), self.behaviour)
+        return int(np.isfinite(trials[self.mask]).sum())
+
+    def cost(self, x: Floats, mean: Floats, sd: Floats) -> float:
+        return 0.5 * float((((x - mean) / sd) ** 2).sum()) - self.log_likelihood(x)
+
+    def best(self, starts: Sequence[Floats], mean: Floats, sd: Floats) -> Floats:
+        found = [self._descend(np.clip(x, self.low, self.high), mean, sd) for x in starts]
+        return min(found, key=lambda one: one[0])[1]
+
+    def follow(self, fit: PersonFit, mean: Floats, sd: Floats) -> Floats:
+        """Return where a mode goes when the prior moves a little: one step of Newton's.
+
+        A search of its own per round costs ten times as much, and changes nothing in the end.
+        """
+        if not self.model.smooth:
+            return self.best([fit.mode], mean, sd)
+        before, slope = self._cost_and_slope(fit.mode, mean, sd)
+        step = np.linalg.solve(fit.curvature + np.diag(1 / sd**2), slope)
+        moved = np.clip(fit.mode - step, self.low, self.high)
+        return moved if self.cost(moved, mean, sd) < before else fit.mode
+
+    def _descend(self, x: Floats, mean: Floats, sd: Floats) -> tuple[float, Floats]:
+        if self.model.smooth:
+            result = minimize(
+                self._cost_and_slope,
+                x,
+                (mean, sd),
+                "L-BFGS-B",
+                jac=True,
+                bounds=self.bounds,
+            )
+        else:
+            result = minimize(
+                self.cost,
+                x,
+                (mean, sd),
+                "Nelder-Mead",
+                bounds=self.bounds,
+                options={
+                    "initial_simplex": np.vstack([x, x + np.diag(0.5 * sd)]),
+                    "xatol": 0.01,
+                    "fatol": 0.01,
+                    "maxfev": 200,
+                },
+            )
+        return float(result.fun), np.asarray(result.x)
+
+    def _cost_and_slope(self, x: Floats, mean: Floats, sd: Floats) -> tuple[float, Floats]:
+        here = self.log_likelihood(x)
+        step = 1e-6
+        slope = (x - mean) / sd**2
+        for i in range(len(x)):
+            moved = x.copy()
+            moved[i] += step
+            slope[i] -= (self.log_likelihood(moved) - here) / step
+        return 0.5 * float((((x - mean) / sd) ** 2).sum()) - here, slope
+
+    def laplace(self, mode: Floats, mean: Floats, sd: Floats) -> PersonFit:
+        curvature = self._curvature(mode)
+        values, vectors = np.linalg.eigh(curvature)
+        # A likelihood that is flat or bent the wrong way says nothing: there the prior stands.
+        curvature = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        precision = curvature + np.diag(1 / sd**2)
+        log_likelihood = self.log_likelihood(mode)
+        _, log_precision = np.linalg.slogdet(precision)
+        log_prior = -0.5 * float((((mode - mean) / sd) ** 2).sum()) - float(np.log(sd).sum())
+        evidence = log_likelihood + log_prior - 0.5 * float(log_precision)
+        return PersonFit(mode, np.linalg.inv(precision), curvature, log_likelihood, evidence)
+
+    def _curvature(self, mode: Floats) -> Floats:
+        """Return the Hessian of the negative log-likelihood, by central differences."""
+        n = len(mode)
+        step = SMOOTH_STEP if self.model.smooth else ROUGH_STEP
+        moves = step * np.eye(n)
+        centre = self.log_likelihood(mode)
+        up = [self.log_likelihood(mode + move) for move in moves]
+        down = [self.log_likelihood(mode - move) for move in moves]
+        hessian = np.empty((n, n))
+        for i in range(n):
+            hessian[i, i] = 2 * centre - up[i] - down[i]
+            for j in range(i):
+                both = self.log_likelihood(mode + moves[i] + moves[j])
+                neither = self.log_likelihood(mode - moves[i] - moves[j])
+                mixed = both + neither + 2 * centre - up[i] - down[i] - up[j] - down[j]
+                hessian[i, j] = hessian[j, i] = -mixed / 2
+        result: Floats = hessian / step**2
+        return result

@@ -1,0 +1,37 @@
+"""What stages that read events have in common."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from braindata.errors import UsageError
+
+
+def require_columns(named: Mapping[str, str], events: Sequence[pd.DataFrame], dataset: str) -> None:
+    """Check that each column that is named is in some events file, or there is a slip of the pen.
+
+    Parameters
+    ----------
+    named : mapping of str to str
+        Key of `event_mapping`, and the column that it names.
+    events : sequence of pandas.DataFrame
+        All events files of the data set.
+    dataset : str
+        Its identifier.
+
+    Raises
+    ------
+    UsageError
+        When one is in none.
+    """
+    there = sorted({str(name) for table in events for name in table.columns})
+    for name, column in named.items():
+        if events and column not in there:
+            near = difflib.get_close_matches(column, there, n=1)
+            raise UsageError(
+                f"event_mapping.{name}: no events file of {dataset} has a column {column}",
+                hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}",
+            )
