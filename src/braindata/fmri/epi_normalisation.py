@@ -26,9 +26,10 @@ from braindata.fmri.template import Template, dilated
 _WHITE, _FLUID = 0.8, 1.3
 _EPI_FWHM = 3.0
 _RIM_MM = 4.0
-# Stiffer than for a T1w image. On simulated people (tests/bench) errors of 2.4-2.6 mm (median) and
-# 4.3-4.4 mm (95th percentile), against 3.2-3.6 and 5.8-6.5 mm of the affine alone; as for a T1w,
-# 5.5-7.5 mm. On a real, distorted run, too, this one came closest to the way by the T1w image.
+# Stiffer than for a T1w image. On two simulated people, where the run covers them, it errs by
+# 2.4-2.6 mm (median) and 4.3-4.4 mm (95th percentile), the affine alone by 3.2-3.6 and 5.8-6.5 mm,
+# and what suits a T1w image by 1.8-2.2 and 5.5-7.5 mm. On a real, distorted run this one came
+# closest to the way by the T1w image.
 _STIFFNESS = "8vox 3vox"
 _ITERATIONS = "60x40x0"
 
