@@ -11,7 +11,9 @@ from braindata.align import (
     Piecewise,
     ResponseHyperalignment,
     balanced_parcels,
+    load_maps,
     load_template,
+    save_maps,
     save_template,
 )
 from braindata.align.procrustes import Person
@@ -329,8 +331,25 @@ def test_templates_are_saved_as_the_same_bytes(tmp_path):
     other = DeterministicSRM(6, seed=4).fit({s: p for s, p in data.items() if s != "05"})
     assert other.template_.id != again.id
     (tmp_path / "bad.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:500])
-    with pytest.raises(DamageError, match="no template can be read"):
+    with pytest.raises(DamageError, match="no template or maps can be read"):
         load_template(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("settings", [{**PLAIN, "scaling": True}, {}], ids=["scaled", "whitened"])
+def test_maps_of_all_are_kept_in_one_file(tmp_path, settings):
+    data = scrambled(n_voxels=150)
+    labels = np.repeat([1, 2], 75)
+    model = Piecewise(lambda h: ResponseHyperalignment(**settings), labels).fit(data)
+    maps = {str(label): one.maps_ for label, one in model.models_.items()}
+    save_maps(maps, tmp_path / "one.npz")
+    again = load_maps(tmp_path / "one.npz")
+    assert sorted(again) == ["1", "2"]
+    for parcel, people in maps.items():
+        for subject, one in people.items():
+            assert np.array_equal(again[parcel][subject].matrix(), one.matrix())
+            assert again[parcel][subject].runs == ("run-1", "run-2")
+    save_maps(again, tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_parcels_are_balanced_compact_and_the_same_everywhere():

@@ -1,6 +1,7 @@
 """Hyperalignment: people's activity in one common functional space."""
 
 from braindata.align.connectivity import ConnectivityHyperalignment
+from braindata.align.maps import load_maps, save_maps
 from braindata.align.parcels import Piecewise, balanced_parcels
 from braindata.align.response import ResponseHyperalignment
 from braindata.align.srm import DeterministicSRM
@@ -13,6 +14,8 @@ __all__ = [
     "ResponseHyperalignment",
     "Template",
     "balanced_parcels",
+    "load_maps",
     "load_template",
+    "save_maps",
     "save_template",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from braindata.align.maps import SubjectMap
 from braindata.align.procrustes import Array, Person, Rotation, mean_of_rows
 from braindata.align.runs import MINIMUM_PEOPLE, Rows, Runs, Subjects, check_runs, check_subjects
 from braindata.align.selection import choose
@@ -23,45 +23,6 @@ AUTO = "auto"
 # What 'auto' chooses from. The first is what others are chosen with, and wins ties.
 SHRINKAGES = (0.5, 0.3, 0.7, 0.9, 1.0)
 PRIORS = (0.0, 0.1, 0.3, 1.0, 3.0)
-
-
-@dataclass(frozen=True)
-class SubjectMap:
-    """From one person's voxels to the rotated dimensions of a template.
-
-    Parameters
-    ----------
-    rotation : Rotation
-    whitening : Whitening or None
-        What comes before the rotation.
-    n_voxels : int
-    runs : tuple of str
-        The runs that it was fitted on.
-    """
-
-    rotation: Rotation
-    whitening: Whitening | None
-    n_voxels: int
-    runs: tuple[str, ...]
-
-    def forward(self, series: Array) -> Array:
-        """Return the template's dimensions of `series`, shape (n, n_voxels)."""
-        if self.whitening is not None:
-            series = series @ self.whitening.forward
-        return self.rotation.apply(series)
-
-    def backward(self, common: Array) -> Array:
-        """Return the voxels' series of what `forward` returns."""
-        for factor in reversed(self.rotation.factors):
-            common = common @ factor.T
-        if self.rotation.scale != 1:
-            common = common / common.dtype.type(self.rotation.scale)
-        return common if self.whitening is None else common @ self.whitening.backward
-
-    def matrix(self) -> Array:
-        """Return the whole map, shape (n_voxels, n_dimensions)."""
-        first = self.rotation.factors[0]
-        return self.forward(np.eye(self.n_voxels, dtype=first.dtype))
 
 
 class Hyperalignment:

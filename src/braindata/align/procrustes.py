@@ -108,7 +108,7 @@ def polar_tall(cross: Array) -> Array:
         See `polar`, which is used where columns are nearly dependent.
     """
     wide = cross.astype(np.float64)
-    values, vectors = linalg.eigh(wide.T @ wide, check_finite=False)
+    values, vectors = np.linalg.eigh(wide.T @ wide)
     if values[0] <= SQUARED * values[-1]:
         return polar(cross)[0]
     found: Array = cross @ ((vectors / np.sqrt(values)) @ vectors.T).astype(cross.dtype)

@@ -26,7 +26,7 @@ STARTS = ("anatomy", "shared")
 # The response to begin with: more dimensions than a region's film response was found to need, and
 # rounds enough for a start.
 START_RANK = 50
-START_ROUNDS = 8
+START_ROUNDS = 4
 
 
 class ResponseHyperalignment(Hyperalignment):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from braindata.align.archive import read_archive, write_archive
 from braindata.align.procrustes import Array
 from braindata.align.runs import Rows
 from braindata.errors import DamageError
-from braindata.files import atomic_path
 
 FORMAT = 1
-_META = "meta.json"
-# Zip files name a time for each entry; the same template must be the same bytes.
-_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -112,13 +107,7 @@ def save_template(template: Template, path: Path) -> None:
     path : Path
         Ends in `.npz`.
     """
-    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
-        meta = json.dumps(template.meta(), sort_keys=True, indent=1)
-        archive.writestr(zipfile.ZipInfo(_META, _TIME), meta)
-        for name, array in sorted(template.arrays().items()):
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _TIME), buffer.getvalue())
+    write_archive(path, template.arrays(), template.meta())
 
 
 def load_template(path: Path) -> Template:
@@ -129,20 +118,7 @@ def load_template(path: Path) -> Template:
     DamageError
         The file is no template, or not one of this version.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read(_META))
-            arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(name)), allow_pickle=False
-                )
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise DamageError(
-            f"no template can be read: {error}", file=path, hint="fit it again"
-        ) from error
+    arrays, meta = read_archive(path)
     if meta["format"] != FORMAT:
         raise DamageError(
             f"a template of format {meta['format']}, not {FORMAT}", file=path, hint="fit it again"
