@@ -53,7 +53,9 @@ class Project:
         self.anatomy = folder / "anat/sub-01_space-T_desc-preproc_T1w.nii.gz"
         write_text(self.anatomy, "t1w")
         rows = [
-            WHO | {"recording": name, "status": "used", "t1w": "sub-01/anat/sub-01_T1w.nii.gz"}
+            WHO
+            | {"recording": name, "modality": "fmri", "status": "used"}
+            | {"t1w": "sub-01/anat/sub-01_T1w.nii.gz"}
             for name in NAMES
         ]
         self.shard("recordings", self.layout.inventory(DATASET), rows)

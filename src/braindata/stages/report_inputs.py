@@ -164,8 +164,9 @@ def _with_facts(
     facts: dict[str, Any] = {"log": None, "file": None}
     unit = units.get((row["dataset"], row["unit"]))
     if unit is not None:
-        quality = unit.preprocessed.notes["quality"].get(row["recording"], {})
-        quality |= unit.packed.notes["quality"].get(row["recording"], {})
+        quality: dict[str, Any] = {}
+        for receipt in (unit.preprocessed, unit.packed):
+            quality |= receipt.notes["quality"].get(row["recording"], {})
         facts |= {name: value for name, value in quality.items() if row.get(name) is None}
     if row["reason"] is not None and row["stage"] is not None:
         of_curation = (row["dataset"], None)
