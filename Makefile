@@ -17,7 +17,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test lint unit bench bench-extract bench-region bench-curate setup clean
+.PHONY: demo test lint unit bench bench-extract bench-region bench-curate bench-eeg-preprocess setup clean
 
 setup: $(READY)
 
@@ -56,7 +56,10 @@ bench-region: $(READY)
 bench-curate: $(READY)
 	$(BIN)/python -m tests.bench.curate
 
-bench: $(READY) bench-extract bench-region bench-curate
+bench-eeg-preprocess: $(READY)
+	$(BIN)/python -m tests.bench.eeg_preprocess
+
+bench: $(READY) bench-eeg-preprocess bench-extract bench-region bench-curate
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

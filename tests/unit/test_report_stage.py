@@ -80,7 +80,7 @@ class Project:
                 "quality": dict.fromkeys(NAMES[:2], QUALITY),
                 "files": {n: [str(p.relative_to(output)) for p in ps] for n, ps in own.items()},
             },
-            {"fd_threshold": 0.7},
+            {"fmri": {"fd_threshold": 0.7}},
         )
         stores = [self.layout.store(DATASET, name) for name in NAMES[:2]]
         packed = self.layout.receipt("packed", DATASET, UNIT)
