@@ -81,7 +81,7 @@ def test_artefacts_go_and_the_brain_stays(simulated) -> None:
     assert abs(left) < 15e-6
     line = _step(cleaned, "line noise").details
     assert line["removed"] == [50.0]
-    assert line["ratio_before"] > 10 > 1 > line["ratio_after"]
+    assert line["ratio_before"][0] > 10 > 1 > line["ratio_after"][0]
     # Bad channels come from their neighbours.
     for i in (12, 25):
         assert np.corrcoef(data[i, inner], truth[i, inner])[0, 1] > 0.7
@@ -156,6 +156,25 @@ def test_four_channels_are_cleaned_as_far_as_that_goes(tmp_path: Path) -> None:
     assert cleaned.placement.source == "standard"
     assert _step(cleaned, "epochs").details["method"] == "global"
     assert cleaned.quality["n_components_removed"] is None
+
+
+def test_a_line_frequency_that_the_sidecar_does_not_state(tmp_path: Path) -> None:
+    data = noise(4, 40)
+    data += 20e-6 * np.sin(2 * np.pi * 50 * np.arange(data.shape[1]) / SFREQ)
+    header = write_brainvision(tmp_path, "sub-01_task-x_eeg", data, ["TP9", "AF7", "AF8", "TP10"])
+    for metadata, known in (
+        ({}, "spectrum"),
+        ({"PowerLineFrequency": 50}, "sidecar"),
+        ({"PowerLineFrequency": 60}, "sidecar and spectrum"),
+    ):
+        cleaned = preprocess_recording(files_of(header, metadata=metadata), PARAMETERS)
+        step = _step(cleaned, "line noise").details
+        assert step["known_from"] == known
+        assert 50.0 in step["removed"]
+        assert cleaned.quality["line_noise_ratio"] > 10
+        assert line_noise_ratio(cleaned.raw.get_data(), SFREQ, 50) < 0.5
+        told = [one for one in cleaned.warnings if "states a line frequency of 60 Hz" in one]
+        assert bool(told) == (known == "sidecar and spectrum")
 
 
 def test_names_that_no_montage_has(tmp_path: Path) -> None:

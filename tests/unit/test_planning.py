@@ -44,6 +44,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
     assert "strategies" not in plan.parameters("derive", dataset="ds")
     assert json.loads(plan.parameters("publish")) == {
         "datasets": ["ds"],
+        "sensors": [],
         "regions": list(plan.regions),
         "publish": {"exclude": []},
         "decisions": {},

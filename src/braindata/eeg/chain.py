@@ -209,24 +209,26 @@ class _Chain:
         raw, parameters = self.raw, self.parameters
         sfreq = raw.info["sfreq"]
         h_freq = min(parameters.h_freq, HIGHEST * sfreq)
-        line, how = self._line_frequency()
-        self.quality["line_noise_ratio"] = None
-        if line is not None:
-            self.quality["line_noise_ratio"] = line_noise_ratio(raw.get_data(), sfreq, line)
+        lines, how = self._line_frequencies()
+        before = {line: line_noise_ratio(raw.get_data(), sfreq, line) for line in lines}
+        seen = [ratio for ratio in before.values() if ratio is not None]
+        self.quality["line_noise_ratio"] = max(seen, default=None)
         if not parameters.notch:
             self.steps.append(Step("line noise", "preprocess.eeg.notch is false"))
-        elif line is None:
+        elif not lines:
             self.steps.append(Step("line noise", how))
         else:
-            freqs = remove_line_noise(raw._data, sfreq, line, h_freq)
-            why = None if freqs else f"{line:g} Hz is above what the sampling shows"
-            after = line_noise_ratio(raw.get_data(), sfreq, line)
+            freqs = [
+                one for line in lines for one in remove_line_noise(raw._data, sfreq, line, h_freq)
+            ]
+            why = None if freqs else f"{lines[0]:g} Hz is above what the sampling shows"
+            after = {line: line_noise_ratio(raw.get_data(), sfreq, line) for line in lines}
             details = {
-                "line_frequency": line,
+                "line_frequency": lines,
                 "known_from": how,
                 "removed": freqs,
-                "ratio_before": self.quality["line_noise_ratio"],
-                "ratio_after": after,
+                "ratio_before": list(before.values()),
+                "ratio_after": list(after.values()),
             }
             self.steps.append(Step("line noise", why, details))
         raw.filter(parameters.l_freq, h_freq, verbose="ERROR")
@@ -234,14 +236,26 @@ class _Chain:
             Step("band-pass", details={"l_freq": parameters.l_freq, "h_freq": h_freq})
         )
 
-    def _line_frequency(self) -> tuple[float | None, str]:
+    def _line_frequencies(self) -> tuple[list[float], str]:
+        """Return the line frequency, and how it is known or why it is not.
+
+        Where the spectrum shows another one than the sidecar states, both are returned: sidecars
+        are filled in by habit.
+        """
         stated = self.files.metadata.get("PowerLineFrequency")
-        if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
-            return float(stated), "sidecar"
         found = find_line_frequency(self.raw.get_data(), self.raw.info["sfreq"])
+        if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
+            line = float(stated)
+            if found is None or found == line:
+                return [line], "sidecar"
+            self.warnings.append(
+                f"its sidecar states a line frequency of {line:g} Hz, the spectrum shows "
+                f"{found:g} Hz: both are removed"
+            )
+            return [line, found], "sidecar and spectrum"
         if found is None:
-            return None, "no sidecar states the line frequency, and the spectrum shows none"
-        return found, "spectrum"
+            return [], "no sidecar states the line frequency, and the spectrum shows none"
+        return [found], "spectrum"
 
     def find_bad(self, stated: list[str], unusable: dict[str, str]) -> None:
         raw, parameters = self.raw, self.parameters

@@ -183,7 +183,7 @@ def _recording_set(
     unit = units.get((row["dataset"], row["unit"]))
     store = layout.store(row["dataset"], row["recording"])
     packed = store.relative_to(layout.output).as_posix()
-    if unit is None or packed not in unit.packed.outputs or row["modality"] != "fmri":
+    if unit is None or packed not in unit.packed.outputs or row["modality"] == "eeg":
         return PictureSet()
     own = unit.preprocessed.notes["files"].get(row["recording"], [])
     others = unit.preprocessed.outputs
