@@ -50,7 +50,8 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert "vmpfc" in (report / "regions.html").read_text()
     assert len(list((report / "recordings/tiny").glob("*.html"))) == TINY.n_subjects
     pictures = Counter(path.name.split("-")[0] for path in (report / "pictures").glob("*-*"))
-    each = dict.fromkeys(("carpet", "motion", "boldref", "t1w"), TINY.n_subjects)
+    of_recording = ("carpet", "motion", "boldref", "t1w", "before", "edges", "tsnr", "dropout")
+    each = dict.fromkeys(of_recording, TINY.n_subjects)
     assert pictures == each | dict.fromkeys(("glass", "slices"), len(REGIONS)) | {"template": 1}
 
 
@@ -77,9 +78,9 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
         path for name in ("packed", "series", "derived") for path in project.files(name)
     )
     # One region stands for all, so that this takes seconds: 2 stores and 2 receipts, 2 shards
-    # and 2 receipts of a region.
+    # and 2 receipts of a region, 3 shards and a receipt of behaviour.
     deleted = [name for name in deleted if "visual" not in name]
-    assert len(deleted) == 2 * TINY.n_subjects + 4
+    assert len(deleted) == 2 * TINY.n_subjects + 4 + 4
     for name in deleted:
         (project.results / name).unlink()
         run = project.run()
