@@ -274,6 +274,7 @@ def test_the_table() -> None:
         ["pack", "-"],
         ["extract", "-"],
         ["derive", "-"],
+        ["latents", "-"],
         ["publish", "0/1"],
         ["report", "-"],
         last.split(),

@@ -433,4 +433,4 @@ def test_signal_loss_and_the_figures_of_quality_are_told(facts: MethodsFacts) ->
         f"median recording, {losses}." in text
     )
     assert "above 0.3 mm or a standardised DVARS of 1.5" in text
-    assert "corrected neither for slice timing nor for susceptibility distortion" in text
+    assert "neither smoothed nor corrected for susceptibility distortion" in text
