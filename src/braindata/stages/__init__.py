@@ -3,7 +3,7 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 5,
+    "curate": 6,
     "preprocess": 2,
     "pack": 4,
     "extract": 4,
