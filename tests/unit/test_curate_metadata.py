@@ -234,6 +234,20 @@ def test_columns_of_people_have_kinds(tmp_path: Path) -> None:
     assert "note 3" not in json.dumps(columns["note"])
 
 
+def test_what_few_people_have_tells_no_more_of_them(tmp_path: Path) -> None:
+    text = "participant_id\tage\tageAtScan\tseen\tnote\thand\n"
+    text += "sub-01\t?\t93\tunknown\tmother phoned, lives in Oslo\tright\n"
+    text += "sub-02\t93\t30\t1930/05/05\tn/a\tright\n"
+    text += "sub-03\t30\t30\tn/a\tn/a\tright\nsub-04\t30\t30\tunknown\tn/a\tleft\n"
+    (tmp_path / "participants.tsv").write_text(text)
+    read = read_participants(tmp_path)
+    first = {"age": "?", "ageAtScan": 90, "ageAtScan_over_89": True, "hand": "right"}
+    assert json.loads(read.people["01"]) == first
+    assert json.loads(read.people["02"]) == {"age": "90", "ageAtScan": 30, "hand": "right"}
+    said = json.dumps([read.columns, read.people])
+    assert not any(word in said for word in ("93", "1930", "Oslo"))
+
+
 EVENT_FAULTS = {
     "events start after the end of the run at 120 s": [(1.0, 1.0), (130.0, 1.0), (2.0, 1.0)],
     "1 event lasts longer than the run": [(1.0, 500.0), (2.0, 1.0)],

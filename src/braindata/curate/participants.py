@@ -23,8 +23,10 @@ OLDEST = 89
 OLDER = 90
 # A column of more different texts is free text, of which only their number is kept.
 MAX_LEVELS = 12
+# A level is a label; what has more words was written by somebody about somebody.
+MAX_WORDS = 3
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+_DATE = re.compile(r"\d{4}([-/.])\d{2}\1\d{2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _typed(row: dict[str, str | None], columns: dict[str, dict[str, Any]]) -> di
         if text in MISSING:
             typed[name] = None
         elif summary["kind"] == "levels":
-            typed[name] = text
+            typed[name] = _binned(text) if _is_age(name, summary.get("unit")) else text
         else:
             number = float(text)
             typed[name] = int(number) if number.is_integer() else number
@@ -117,9 +119,16 @@ def _typed(row: dict[str, str | None], columns: dict[str, dict[str, Any]]) -> di
 
 def _is_age(name: str, unit: str | None) -> bool:
     """Whether a column holds ages in years."""
-    words = re.split(r"[^a-z]+", name.casefold())
+    # ageAtScan is age, at and scan.
+    words = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
     other = unit is not None and re.match(r"month|week|day", unit.strip().casefold())
     return "age" in words and not other and not {"months", "weeks", "days"} & set(words)
+
+
+def _binned(text: str) -> str:
+    """Return a cell of a column of ages in which not all are numbers."""
+    old = _NUMBER.fullmatch(text) is not None and float(text) > OLDEST
+    return str(OLDER) if old else text
 
 
 def against_folders(participants: Participants, subjects: set[str]) -> list[str]:
@@ -157,11 +166,14 @@ def _summary(name: str, values: list[str | None], described: object) -> dict[str
                 "min": numbers[0],
                 "max": numbers[-1],
             }
-    if given and all(map(_DATE.fullmatch, given)):
-        # A date of birth or of a visit tells who somebody is.
+    if any(map(_DATE.fullmatch, given)):
+        # A date of birth or of a visit tells who somebody is, and of one person suffices.
         return summary | {"kind": "date"}
+    if _is_age(name, summary.get("unit")):
+        given = [_binned(value) for value in given]
     counts = Counter(given)
-    if len(counts) > MAX_LEVELS or (len(counts) > 2 and len(counts) == len(given)):
+    written = not isinstance(levels, dict) and any(len(v.split()) > MAX_WORDS for v in counts)
+    if written or len(counts) > MAX_LEVELS or (len(counts) > 2 and len(counts) == len(given)):
         return summary | {"kind": "text", "n_distinct": len(counts)}
     return summary | {"kind": "levels", "levels": dict(sorted(counts.items()))}
 
