@@ -43,9 +43,13 @@ def place_fmriprep(config: Config, values: Mapping[str, Any], files: Sequence[Pa
         if path is None:
             return None
         found = existing(path, base, Path.cwd())
-        if found is None:
+        # An image may be a folder, too: a sandbox of Apptainer.
+        wrong = found is not None and key != "image" and found.is_file() != (key == "license_file")
+        if found is None or wrong:
+            kind = "file" if key == "license_file" else "folder"
             raise UsageError(
-                f"{'.'.join(_KEYS)}.{key}: there is no {path}",
+                f"{'.'.join(_KEYS)}.{key}: "
+                + (f"{path} is no {kind}" if wrong else f"there is no {path}"),
                 file=locate((*_KEYS, key), values, documents),
                 hint=hint,
             )

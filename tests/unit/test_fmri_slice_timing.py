@@ -102,6 +102,7 @@ def test_reversed_order_and_other_axes(tmp_path):
         ("0, 1", None, "no list of numbers"),
         ([0.0, "1"], None, "no list of numbers"),
         ([0.0] * 9 + [float("nan")], None, "no list of numbers"),
+        ([0.0] * 9 + [10**400], None, "no list of numbers"),
         ([0.0, 0.1], None, "2 times, the image 10 slices"),
         ((TIMES * 1000).tolist(), None, "are they in milliseconds"),
         ((TIMES * 1.5).tolist(), None, "times up to 2.7 s in a TR of 2 s"),

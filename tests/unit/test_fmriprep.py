@@ -252,12 +252,17 @@ def test_the_licence_is_looked_for_before_anything_starts(
         plan(tmp_path, {"license_file": "mine.txt"})
     assert "registration.html" in str(raised.value.hint)
     assert str(raised.value.file).startswith(str(tmp_path / "my.yaml"))
+    with pytest.raises(UsageError, match=r"license_file: bids is no file"):
+        plan(tmp_path, {"license_file": "bids"})
     monkeypatch.setenv("FREESURFER_HOME", str(tmp_path))
     with pytest.raises(UsageError, match=rf"there is none at {tmp_path}/license\.txt"):
         plan(tmp_path, {})
     (tmp_path / "license.txt").write_text("x")
     machine = json.loads(plan(tmp_path, {}).preprocess.machine())
     assert machine["fmriprep"]["license_file"] == str(tmp_path / "license.txt")
+    for key in ("work", "templateflow"):
+        with pytest.raises(UsageError, match=rf"{key}: license\.txt is no folder"):
+            plan(tmp_path, {key: "license.txt"})
 
 
 def test_a_container_of_apptainer_is_a_file(tmp_path: Path) -> None:
