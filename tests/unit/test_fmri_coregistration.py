@@ -17,6 +17,7 @@ from braindata.fmri.coregistration import (
 from braindata.fmri.images import Image
 from braindata.fmri.interpolation import resample_linear, sample_linear
 from braindata.fmri.motion import rigid_matrix, smooth
+from braindata.fmri.run import require_match
 from braindata.fmri.template import load_template
 from braindata.phantom.anatomy import random_warp
 from braindata.phantom.parameters import PhantomParameters
@@ -134,3 +135,9 @@ def test_the_boundary_cost_tells_another_persons_t1w(anatomy):
         costs[name] = boundary_cost(image, boundary, found)(found)
     assert costs["own"] < 0.3
     assert costs["other"] > 0.5
+    require_match(costs["own"])
+
+
+def test_a_cost_near_chance_is_refused():
+    with pytest.raises(DataError, match=r"does not match the T1w image \(boundary cost 0.96;"):
+        require_match(0.96)
