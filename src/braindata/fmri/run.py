@@ -48,8 +48,8 @@ from braindata.receipts import Outcome
 
 # EPI brain and template brain, where the run covers it; right registrations reach 0.9.
 MINIMUM_DICE = 0.7
-# Boundary cost with the T1w image. The person's own gave .07 to .45 (simulated, real), another's .54
-# to 1.02, and 1 is what chance gives: this refuses what is certainly wrong, and no more.
+# Boundary cost with the T1w image. The own one gave .07 to .45 (simulated, real), another person's
+# .54 to 1.02, and 1 is chance: this refuses what is certainly wrong, and no more.
 MAXIMUM_COST = 0.8
 # What is longer is in milliseconds; sparse sampling reaches 20 s.
 LONGEST_TR = 30.0
