@@ -68,6 +68,17 @@ def templates(wildcards):
     )
 
 
+def heads():
+    return expand(
+        f"{OUT}/head/{{file}}", file=["model.h5", "truth.h5", "head.receipt.json"]
+    )
+
+
+def heads_of(wildcards):
+    """What regions in EEG rest on, for a data set of which EEG is used."""
+    return heads() if wildcards.dataset in PLAN.sensors else []
+
+
 def packed_units(wildcards):
     return unit_receipts("packed", wildcards.dataset)
 
@@ -130,4 +141,4 @@ def everything(wildcards):
         f"{OUT}/report/index.html",
         f"{OUT}/report/report.receipt.json",
     ]
-    return pulled + ends + all_receipts(wildcards)
+    return pulled + ends + (heads() if PLAN.sensors else []) + all_receipts(wildcards)

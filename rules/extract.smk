@@ -2,6 +2,7 @@ rule extract:
     input:
         f"{OUT}/curated/{{dataset}}.receipt.json",
         packed_units,
+        heads_of,
     output:
         shard=update(f"{OUT}/series/{{dataset}}/{{region}}.parquet"),
         receipt=update(f"{OUT}/series/{{dataset}}/{{region}}.receipt.json"),
@@ -13,11 +14,13 @@ rule extract:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=lambda wildcards: 2000 if wildcards.dataset in PLAN.sensors else 1000,
+        runtime=lambda wildcards: 120 if wildcards.dataset in PLAN.sensors else 30,
     params:
         folder=output_folder,
-        parameters=lambda wildcards: PLAN.parameters("extract", wildcards.region),
+        parameters=lambda wildcards: PLAN.parameters(
+            "extract", wildcards.region, wildcards.dataset
+        ),
         step_version=PLAN.step_version("extract"),
     shell:
         "braindata extract --output {params.folder:q} --dataset {wildcards.dataset}"

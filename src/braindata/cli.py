@@ -148,6 +148,16 @@ def pack(output: Path, dataset: str, unit: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_PARAMETERS
+def head(output: Path, parameters: str) -> None:
+    """Make the models of the head that regions in EEG rest on, once."""
+    from braindata.stages import head as stage
+
+    stage.run(_layout(output), _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_DATASET
 @_PARAMETERS
 def extract(output: Path, dataset: str, parameters: str) -> None:

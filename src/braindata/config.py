@@ -17,6 +17,7 @@ from braindata.curate.parameters import Alignment, CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.sensor_parameters import SensorParameters
 from braindata.eeg.parameters import EegParameters
+from braindata.eeg.source_parameters import HeadParameters, SourceParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.backends import FmriParameters
@@ -196,6 +197,13 @@ class Config(Section):
     sensors: SensorParameters = Field(
         default_factory=SensorParameters,
         description="Features of EEG at sensors, trial by trial.",
+    )
+    head: HeadParameters = Field(
+        default_factory=HeadParameters,
+        description="The head that regions are found in EEG with: docs/eeg_sources.md.",
+    )
+    sources: SourceParameters = Field(
+        default_factory=SourceParameters, description="Series of regions in EEG."
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

@@ -81,6 +81,10 @@ class Layout:
         """The sample store of one recording."""
         return self.output / "packed" / dataset / f"{recording}.h5"
 
+    def head(self, which: str) -> Path:
+        """The lead fields of one of the two heads of EEG: `model` or `truth`."""
+        return self.output / "head" / f"{which}.h5"
+
     def regions(self) -> Path:
         """The folder of the files that regions are made from, each under its sha256."""
         return self.output / "regions"

@@ -25,6 +25,7 @@ from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
 from braindata.layout import PUBLISHED, SENSORS, Layout
 from braindata.locking import lock
+from braindata.planning_eeg import EegPlan
 from braindata.planning_preprocess import PreprocessPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
@@ -43,7 +44,7 @@ from braindata.tables.pseudonyms import Pseudonyms, fingerprint, read_key
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
-WATCHED = ("raw", "curated", "packed", "tables", "report")
+WATCHED = ("raw", "curated", "packed", "head", "tables", "report")
 
 
 class Plan:
@@ -70,6 +71,8 @@ class Plan:
         The files that regions are made from, and how regions get into the space of the images.
     preprocess : PreprocessPlan
         Which backend preprocesses which data set, and what it needs.
+    eeg : EegPlan
+        What the regions of EEG rest on.
     """
 
     def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
@@ -95,6 +98,7 @@ class Plan:
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
         self.preprocess = PreprocessPlan(self.config, values, there)
+        self.eeg = EegPlan(self.config, self.regions.values())
         self._key = pseudonym_key(self.config, values, there, output)
 
     @property
@@ -105,7 +109,7 @@ class Plan:
     @property
     def sensors(self) -> list[str]:
         """Identifiers of the data sets of which EEG is used."""
-        return [name for name, one in self._datasets.items() if "eeg" in one.modalities]
+        return self.eeg.datasets
 
     def source(self, dataset: str) -> str:
         """Return the folder of a data set, or the name of its repository."""
@@ -177,14 +181,16 @@ class Plan:
                 spaces = self.placing.spaces.concerning(concerned)
                 return _json({"pack": self.config.pack, "regions": regions, "spaces": spaces})
             case "extract" if region is not None:
-                spaces = self.placing.spaces.concerning(self.regions[region].spaces)
-                return _json(
-                    {
-                        "region": self.regions[region],
-                        "extract": self.config.extract,
-                        "spaces": spaces,
-                    }
-                )
+                one_region = self.regions[region]
+                told: dict[str, Any] = {
+                    "region": one_region,
+                    "extract": self.config.extract,
+                    "spaces": self.placing.spaces.concerning(one_region.spaces),
+                }
+                sources = self.eeg.sources(dataset, one_region)
+                return _json(told if sources is None else told | {"sources": sources})
+            case "head":
+                return _json(self.eeg.head())
             case "derive" if dataset is not None:
                 events = self._datasets[dataset].event_mapping.of_trials()
                 if region == SENSORS:
@@ -272,6 +278,8 @@ class Plan:
         planned: dict[Path, tuple[str, str | None, str | None]] = {
             self.layout.receipt("tables", "publish"): ("publish", None, None)
         }
+        if self.sensors:
+            planned[self.layout.receipt("head", "head")] = ("head", None, None)
         for dataset in self.datasets:
             raw, curated = (self.layout.receipt(f, dataset) for f in ("raw", "curated"))
             if raw.is_file() and not self._is_pulled(dataset):
@@ -436,7 +444,7 @@ def claim(plan: Plan) -> None:
         receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()
-    Planned(tuple(plan.datasets), tuple(plan.regions)).write(plan.layout)
+    Planned(tuple(plan.datasets), tuple(plan.regions), bool(plan.sensors)).write(plan.layout)
     if TOLD_VARIABLE in os.environ:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, UsageError
 from braindata.files import write_text
 from braindata.planning import Plan, claim, lock
 from braindata.receipts import Outcome, Receipt, receipt_beside
@@ -92,6 +92,56 @@ def test_only_listed_presets_and_their_content_change_the_job(plan: Plan, tmp_pa
     assert parameters(["none", "a"], a={"low_pass": 0.1, "demean": True}) == before
     assert parameters(["none", "a"], a={"low_pass": 0.2}) != before
     assert parameters(["none", "a", "b"], a={"low_pass": 0.1}, b={"strategy": []}) != before
+
+
+def with_eeg(plan: Plan, folder: Path, **more: object) -> Plan:
+    """Return a plan with a second data set, of EEG too."""
+    file = folder / "my.yaml"
+    values = yaml.safe_load(file.read_text())
+    second = {"id": "both", "source": "bids", "modalities": ["fmri", "eeg"]}
+    values = {**values, "datasets": [*values["datasets"], second], **more}
+    file.write_text(yaml.safe_dump(values))
+    return Plan(values, [file])
+
+
+def test_heads_are_asked_for_where_there_is_eeg(plan: Plan, tmp_path: Path) -> None:
+    region = next(iter(plan.regions))
+    head = plan.layout.receipt("head", "head")
+    Receipt("head", "all", STEP_VERSION["head"] - 1, {}, {}).write(head)
+    assert plan.stale_receipts() == []
+    both = with_eeg(plan, tmp_path)
+    assert both.sensors == ["both"]
+    assert both.stale_receipts() == [head]
+    of_images = plan.parameters("extract", region, "ds")
+    assert both.parameters("extract", region, "ds") == of_images
+    of_eeg = json.loads(both.parameters("extract", region, "both"))
+    assert of_eeg.pop("sources")["method"] == "eLORETA"
+    assert of_eeg == json.loads(of_images)
+
+
+def test_heads_hold_the_regions_of_the_package(
+    plan: Plan, tmp_path: Path, repository: Path
+) -> None:
+    """Whichever regions are in use: no new one changes what is claimed of the others."""
+    spheres = repository / "config/regions/spheres"
+    few = with_eeg(plan, tmp_path, regions=str(spheres / "execution.yaml"))
+    assert len(few.regions) < 18
+    told = json.loads(few.parameters("head"))
+    assert told["head"] == {"model": "bem", "spacing": 7}
+    assert [one["name"] for one in told["others"]] == [r.name for r in plan.regions.values()]
+
+
+def test_insisting_concerns_one_region(plan: Plan, tmp_path: Path) -> None:
+    first, second, *_ = plan.regions
+    before = with_eeg(plan, tmp_path)
+    name = plan.regions[first].name
+    file = yaml.safe_load((tmp_path / "my.yaml").read_text())
+    after = Plan({**file, "sources": {"insist": [name]}}, [tmp_path / "my.yaml"])
+    for key, differs in ((first, True), (second, False)):
+        told = [one.parameters("extract", key, "both") for one in (before, after)]
+        assert (told[0] != told[1]) is differs
+    with pytest.raises(UsageError, match=r"sources\.insist: there is no region dlpf\b"):
+        Plan({**file, "sources": {"insist": ["dlpf"]}}, [tmp_path / "my.yaml"])
 
 
 def test_a_new_file_changes_the_state_of_the_source(plan: Plan, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from braindata.errors import UsageError
 from braindata.layout import Layout
 from braindata.locking import holder, lock
 from braindata.receipts import Outcome, Receipt
-from braindata.status.jobs import Job, error_of
+from braindata.status.jobs import Job, error_of, find_work
 from braindata.status.overview import Overview, closing_line, overview
 from braindata.status.planned import Planned
 from braindata.status.show import show_status, text_console
@@ -348,3 +348,14 @@ def test_the_end_of_a_run_says_what_failed(folder: Folder) -> None:
 def test_errors_are_found_at_the_end_only() -> None:
     assert error_of("error: one\nerror: two\n") == "two"
     assert error_of("all is well\n") is None
+
+
+def test_heads_are_a_job_where_there_is_eeg(tmp_path: Path) -> None:
+    layout, head = Layout(tmp_path), Job("head")
+    for eeg in (False, True):
+        Planned(("ds",), (), eeg).write(layout)
+        assert (head in find_work(layout).jobs) is eeg
+    layout.plan().unlink()
+    assert head not in find_work(layout).jobs
+    Receipt("head", "all", 1, {}, {}).write(head.receipt(layout))
+    assert head in find_work(layout).receipts

@@ -288,3 +288,25 @@ def test_the_command_line(layout: Layout) -> None:
     assert body["deleted"] == ["packed/ds/sub-01.receipt.json"]
     assert body["findings"][0]["kind"] == "altered"
     assert set(body["findings"][0]) == {"file", "kind", "problem", "hint", "delete"}
+
+
+def test_series_of_eeg_rest_on_the_heads(layout: Layout) -> None:
+    Planned(("ds",), (REGION,), eeg=True).write(layout)
+    write_text(layout.head("model"), "lead fields")
+    hashes = hash_outputs([layout.head("model")], layout.output)
+    Receipt("head", "all", 1, {}, {}, hashes).write(Job("head").receipt(layout))
+    # Those of images do not.
+    assert verify(layout.output).findings == ()
+    path = Job("extract", ("ds", REGION)).receipt(layout)
+    receipt = Receipt.read(path)
+    receipt.parameters, receipt.inputs["head"] = {"sources": {}}, "other heads"
+    receipt.write(path)
+    (outdated,) = verify(layout.output).findings
+    assert (outdated.file, outdated.kind) == (
+        path.relative_to(layout.output).as_posix(),
+        "outdated",
+    )
+    assert outdated.problem.endswith(": head")
+    receipt.inputs["head"] = merkle(hashes)
+    receipt.write(path)
+    assert verify(layout.output).findings == ()

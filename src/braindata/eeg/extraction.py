@@ -15,6 +15,7 @@ from braindata.eeg.forward import LeadFields
 from braindata.eeg.head import Floats
 from braindata.eeg.inverse import UNITS, lcmv
 from braindata.eeg.regions import (
+    NoSourcesError,
     RegionOperators,
     SourceRegion,
     inverse_operator,
@@ -51,7 +52,7 @@ class PackedEeg(Protocol):
     def sfreq(self) -> float:
         """Samples per second."""
 
-    def read(self) -> Floats:
+    def read(self) -> NDArray[np.floating[Any]]:
         """Return the samples (n_channels, n_times) in V."""
 
 
@@ -83,7 +84,8 @@ class EegRegions:
     model, truth : LeadFields
         The head that operators are made with, and that which montages are tried on.
     others : sequence of Region
-        The regions whose crosstalk is looked at.
+        The regions whose crosstalk is looked at. They are placed as the package places its own,
+        not by `placing`: what is claimed of a region depends on no space that a user accepts.
     parameters : SourceParameters
         How courses are made, and what is claimed.
     placing : Placing, optional
@@ -98,6 +100,7 @@ class EegRegions:
 
     def __post_init__(self) -> None:
         self._placed: dict[tuple[str, bool], SourceRegion] = {}
+        self._others: list[SourceRegion] | None = None
         self._montages: dict[str, Montage] = {}
         self._resolutions: dict[tuple[str, str], Resolution] = {}
 
@@ -115,7 +118,7 @@ class EegRegions:
         if key not in self._resolutions:
             self._resolutions[key] = resolve_montage(
                 (self._place(region, truth=False), self._place(region, truth=True)),
-                [self._place(other, truth=True) for other in self.others],
+                self._placed_others(),
                 self._montage(positions).trial,
                 self.parameters,
             )
@@ -143,6 +146,11 @@ class EegRegions:
             inverse = lcmv(montage.lead_field, covariance, self.parameters.reg)
         placed = [self._place(region, truth=False) for region in regions]
         return region_operators(placed, inverse, UNITS[self.parameters.method])
+
+    def _placed_others(self) -> list[SourceRegion]:
+        if self._others is None:
+            self._others = [place_region(other, self.truth) for other in self.others]
+        return self._others
 
     def _place(self, region: Region, *, truth: bool) -> SourceRegion:
         key = (region.key, truth)
@@ -189,8 +197,8 @@ def extract_eeg(
     -------
     rows : list of dict
         Of the table `series`, a row for each region. Without values and with a reason where a
-        region is not claimed and the configuration does not insist, or where the recording has too
-        few positions.
+        region is not claimed and the configuration does not insist, where it lies away from all
+        sources, or where the recording has too few positions.
     operators : RegionOperators or None
         Of the regions with values, for the channels with a position: what LCMV stores.
 
@@ -205,12 +213,18 @@ def extract_eeg(
     assert packed.positions is not None
     positions = packed.positions[located]
     parameters = on_sources.parameters
-    resolutions = {region.name: on_sources.resolution(region, positions) for region in regions}
-    claimed = [
-        region
-        for region in regions
-        if resolutions[region.name].reason is None or region.name in parameters.insist
-    ]
+    resolutions: dict[str, Resolution] = {}
+    reasons: dict[str, str | None] = {}
+    for region in regions:
+        try:
+            resolution = on_sources.resolution(region, positions)
+        except NoSourcesError as error:
+            reasons[region.name] = f"sources: {error.problem}"
+        else:
+            resolutions[region.name] = resolution
+            insisted = region.name in parameters.insist
+            reasons[region.name] = None if insisted else resolution.reason
+    claimed = [region for region in regions if reasons[region.name] is None]
     courses: dict[str, Floats] = {}
     operators = None
     if claimed:
@@ -225,11 +239,9 @@ def extract_eeg(
         courses = dict(zip(operators.names, operators.apply(data), strict=True))
     rows = []
     for region in regions:
-        resolution = resolutions[region.name]
-        course = courses.get(region.name)
-        reason = resolution.reason if course is None else None
+        known, course = resolutions.get(region.name), courses.get(region.name)
         unit = UNITS[parameters.method]
-        rows.append(_row(key, region, packed, course, resolution, unit, reason))
+        rows.append(_row(key, region, packed, course, known, unit, reasons[region.name]))
     return rows, operators
 
 

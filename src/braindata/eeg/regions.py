@@ -31,6 +31,10 @@ MIN_COVERAGE = 0.5
 CLEAR = 0.1
 
 
+class NoSourcesError(BraindataError):
+    """A region lies where EEG has no sources: a matter of the region, not of a recording."""
+
+
 @dataclass(frozen=True)
 class SourceRegion:
     """A region on the sources of a head model.
@@ -118,7 +122,9 @@ def place_region(
     Raises
     ------
     BraindataError
-        When it has no voxel in the template, or less than half of it is near a source.
+        When it has no voxel in the template.
+    NoSourcesError
+        When less than half of it is near a source.
     UsageError
         When there is no way from its space to the template's.
     """
@@ -131,7 +137,7 @@ def place_region(
     near = distance <= REACH * fields.spacing
     coverage = float(resolved.weights[near].sum() / resolved.weights.sum())
     if coverage < MIN_COVERAGE:
-        raise BraindataError(
+        raise NoSourcesError(
             f"region {region.name}: only {100 * coverage:.0f} % of it is near a source of EEG",
             hint="it lies outside the grey matter of the template, or where no source may be",
         )

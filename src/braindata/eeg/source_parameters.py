@@ -28,7 +28,7 @@ class SourceParameters(BaseModel):
     method: Literal["eLORETA", "sLORETA", "lcmv"] = Field(
         default="eLORETA",
         description="`eLORETA`, `sLORETA`: one operator per montage. `lcmv`: filters made from "
-        "each recording's covariance, and stored with it.",
+        "each recording's covariance.",
     )
     snr: float = Field(
         default=3.0,

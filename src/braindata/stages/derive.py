@@ -45,7 +45,8 @@ def run(layout: Layout, dataset: str, region: str, parameters: Parameters) -> bo
     rows = [
         row
         for row in used(read_inventory(layout, dataset))
-        if row["recording"] in done and row["events"] is not None
+        # Of EEG, trials have the features at sensors: `derive_sensors`.
+        if row["modality"] == "fmri" and row["recording"] in done and row["events"] is not None
     ]
     events = {row["recording"]: manifest[row["events"]].sha256 for row in rows}
     shard = layout.trials(dataset, region)

@@ -68,7 +68,8 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     }
     preprocessed = [r for r in _with_results(units["derivatives"]) if NATIVE in _fmri(r)]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
-    settings = [{"extract": receipt.parameters["extract"]} for receipt in extracted]
+    # Where nothing was extracted from images, how it would have been says nothing.
+    settings = [{"extract": r.parameters["extract"]} for r in extracted if r.notes["size"]]
     ran = [*pulled, *curated, *preprocessed, *_with_results(units["packed"]), *extracted, *derived]
     definitions = {_key(receipt): receipt.parameters["region"] for receipt in of_regions["extract"]}
     parameters = _common("extract", settings)

@@ -105,6 +105,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("preprocess", (dataset, unit))
         case ["packed", dataset, unit]:
             return Job("pack", (dataset, unit))
+        case ["head", "head"]:
+            return Job("head")
         case ["series", dataset, region]:
             return Job("extract", (dataset, region))
         case ["derived", dataset, "trials", region]:
@@ -152,8 +154,8 @@ class Unfinished:
                 place = ("derive", dataset, file.split(".")[0])
             case ["derived", dataset, _]:
                 place = ("latents", dataset)
-            case ["report", *_]:
-                place = ("report",)
+            case ["head" | "report" as stage, *_]:
+                place = (stage,)
             case _:
                 return False
         return place in self._open or place not in self._done

@@ -39,7 +39,7 @@ class Job:
     stage : str
         Its stage.
     key : tuple of str
-        Data set, and unit or region where it has one; empty for `publish` and `report`.
+        Data set, and unit or region where it has one; empty for `head`, `publish` and `report`.
     """
 
     stage: str
@@ -59,7 +59,7 @@ class Job:
             return receipt_beside(shard(*self.key))
         if self.stage == "latents":
             return receipt_beside(layout.latents(*self.key))
-        return layout.receipt("tables" if self.stage == "publish" else "report", self.stage)
+        return layout.receipt("tables" if self.stage == "publish" else self.stage, self.stage)
 
     def log(self, layout: Layout) -> Path:
         """Where its log lies."""
@@ -171,6 +171,8 @@ def _jobs_of(stage: str, planned: Planned, units: Mapping[str, list[str]]) -> li
         return [Job(stage, (d, region)) for d in planned.datasets for region in planned.regions]
     if stage in PER_DATASET:
         return [Job(stage, (dataset,)) for dataset in planned.datasets]
+    if stage == "head" and not planned.eeg:
+        return []
     return [Job(stage)]
 
 
@@ -183,7 +185,8 @@ def _from_traces(layout: Layout) -> Planned:
 
     datasets = names("raw", SUFFIX) | names("curated", SUFFIX) | names("logs/pull", ".log")
     regions = names("series", SUFFIX, "*/") | names("logs/extract", ".log", "*/")
-    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)))
+    eeg = Job("head").receipt(layout).is_file() or Job("head").log(layout).is_file()
+    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg)
 
 
 def job_statuses(

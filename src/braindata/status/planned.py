@@ -24,14 +24,22 @@ class Planned:
         Identifiers of the data sets.
     regions : tuple of str
         Regions, as ``name-hash``.
+    eeg : bool
+        Whether EEG of some data set is used.
     """
 
     datasets: tuple[str, ...]
     regions: tuple[str, ...]
+    eeg: bool = False
 
     def write(self, layout: Layout) -> None:
         """Write the plan atomically, if it is not what is there."""
-        body = {"format": FORMAT, "datasets": list(self.datasets), "regions": list(self.regions)}
+        body = {
+            "format": FORMAT,
+            "datasets": list(self.datasets),
+            "regions": list(self.regions),
+            "eeg": self.eeg,
+        }
         text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
         path = layout.plan()
         if not path.is_file() or path.read_bytes() != text.encode():
@@ -51,7 +59,8 @@ class Planned:
             body = json.loads(path.read_text(encoding="utf-8"))
             if body["format"] != FORMAT:
                 raise ValueError(FORMAT)
-            return cls(tuple(map(str, body["datasets"])), tuple(map(str, body["regions"])))
+            datasets, regions = (tuple(map(str, body[key])) for key in ("datasets", "regions"))
+            return cls(datasets, regions, bool(body.get("eeg", False)))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:

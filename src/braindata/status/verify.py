@@ -279,7 +279,11 @@ def _basis(layout: Layout, job: Job, receipts: Mapping[Job, Receipt]) -> dict[st
             units = sorted(curated.notes.get("units", {})) if curated else []
             packed = {u: r for u in units if (r := get("pack", dataset, u)) is not None}
             whole = curated is not None and len(packed) == len(units)
-            return {"packed": receipts_hash(packed)} if whole else {}
+            basis = {"packed": receipts_hash(packed)} if whole else {}
+            head = get("head")
+            if head is not None and "sources" in receipts[job].parameters:
+                basis["head"] = merkle(head.outputs)
+            return basis
         case "derive", (dataset, region):
             extracted = get("extract", dataset, region)
             if extracted is None:
