@@ -34,6 +34,7 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
+        inventories(),
         everything,
 
 

@@ -119,26 +119,33 @@ def behaviour():
     )
 
 
+def inventories():
+    """What is asked for by name, or data sets would be pulled one after the other."""
+    return expand(
+        [
+            f"{OUT}/raw/{{dataset}}.receipt.json",
+            f"{OUT}/curated/{{dataset}}.receipt.json",
+        ],
+        dataset=PLAN.datasets,
+    )
+
+
 def all_receipts(wildcards):
     """Every receipt and shard that a release rests on."""
-    inventories = expand(
-        f"{OUT}/curated/{{dataset}}.receipt.json", dataset=PLAN.datasets
-    )
     units = [
         receipt
         for dataset in PLAN.datasets
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return inventories + units + shards() + sensors() + behaviour()
+    return units + shards() + sensors() + behaviour()
 
 
 def everything(wildcards):
     """What must be there in the end: all intermediates too, or a deleted one would go unnoticed."""
-    pulled = expand(f"{OUT}/raw/{{dataset}}.receipt.json", dataset=PLAN.datasets)
     ends = [
         f"{OUT}/tables/publish.receipt.json",
         f"{OUT}/report/index.html",
         f"{OUT}/report/report.receipt.json",
     ]
-    return pulled + ends + (heads() if PLAN.sensors else []) + all_receipts(wildcards)
+    return ends + (heads() if PLAN.sensors else []) + all_receipts(wildcards)

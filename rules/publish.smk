@@ -1,5 +1,6 @@
 rule publish:
     input:
+        expand(f"{OUT}/curated/{{dataset}}.receipt.json", dataset=PLAN.datasets),
         all_receipts,
     output:
         receipt=update(f"{OUT}/tables/publish.receipt.json"),

@@ -170,7 +170,9 @@ class Progress:
     def _plan(self, jobs: Mapping[str, int]) -> None:
         for name, total in jobs.items():
             if name != TARGET:
-                self._stage(name).total = total
+                stage = self._stage(name)
+                # A graph that has grown is told without what is done.
+                stage.total = max(total, stage.done + stage.failed + stage.running)
 
     def _stage(self, name: str) -> Stage:
         return self.stages.setdefault(name, Stage(name))

@@ -55,6 +55,17 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert pictures == each | dict.fromkeys(("glass", "slices"), len(REGIONS)) | {"template": 1}
 
 
+def test_all_data_sets_are_pulled_and_curated_side_by_side(
+    bids: Path, new_project: Callable[[Path], Project]
+) -> None:
+    project = new_project(bids)
+    body = yaml.safe_load((project.folder / "my.yaml").read_text())
+    one = body["datasets"][0]
+    project.configure(datasets=[one | {"id": name} for name in ("first", "second", "third")])
+    planned = dict(re.findall(r"^(pull|curate) +(\d+)$", project.run("-n").text, re.MULTILINE))
+    assert planned == {"pull": "3", "curate": "3"}
+
+
 def test_raw_data_are_linked_and_not_changed(finished: tuple[Project, Run], bids: Path) -> None:
     links = list((finished[0].results / "raw").rglob("*.nii.gz"))
     assert links
