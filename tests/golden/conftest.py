@@ -42,7 +42,7 @@ def localizer(
         ],
         "regions": str(repository / "config/regions/spheres"),
         "extract": {
-            "strategies": ["none", "simple", "scrubbing", "compcor", *PRESETS],
+            "strategies": ["none", "simple", "scrubbing", "compcor", "ica_aroma", *PRESETS],
             "presets": PRESETS,
         },
     }

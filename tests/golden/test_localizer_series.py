@@ -105,7 +105,7 @@ def test_a_sphere_without_its_grey_matter_mask(bold: Path) -> None:
         assert np.abs(mean.values - expected).max() < tolerance * expected.std()
 
 
-@pytest.mark.parametrize("strategy", ["simple", "scrubbing"])
+@pytest.mark.parametrize("strategy", ["simple", "scrubbing", "compcor"])
 def test_nilearn_s_strategies(
     tables: Tables, bold: Path, means: Mapping[str, NDArray[np.float64]], strategy: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_an_eigenvariate_follows_its_region(tables: Tables) -> None:
 
 
 def test_a_strategy_that_the_recording_does_not_allow_has_its_reason(tables: Tables) -> None:
-    # Native preprocessing makes no CompCor components.
-    for row in rows(tables, "compcor").values():
+    # Native preprocessing has no ICA.
+    for row in rows(tables, "ica_aroma").values():
         assert row["values"] is None
-        assert "comp_cor" in row["reason"] or "CompCor" in row["reason"]
+        assert "aroma" in row["reason"].lower()
