@@ -119,7 +119,7 @@ def test_the_undamaged_are_as_if_the_others_were_not_there(
 
 def test_without_a_t1w_image_the_epi_is_normalised_by_itself(recordings: pd.DataFrame) -> None:
     assert recordings.loc[ALONE, "normalisation"] == "epi"
-    assert pd.isna(recordings.loc[ALONE, "boundary_cost"])
+    assert pd.isna(recordings.loc[ALONE, "coregistration_cost"])
     assert "no T1w image" in recordings.loc[ALONE, "warnings"][0]
     assert set(
         recordings.loc[[f"sub-{s}_task-gamble_run-01_bold" for s in SOUND], "normalisation"]

@@ -93,9 +93,12 @@ class Terminal:
 def preprocessing(project: Project) -> Callable[[], bool]:
     """Return a condition: people are being preprocessed, and have been for a moment."""
     logs = project.results / "logs/preprocess/tiny"
+    # A log's own time is of no use: registration writes to it all the while.
+    seen: dict[Path, float] = {}
 
     def holds() -> bool:
-        return any(time.time() - log.stat().st_mtime > 1 for log in logs.glob("*.log"))
+        now = time.monotonic()
+        return any(now - seen.setdefault(log, now) > 1 for log in logs.glob("*.log"))
 
     return holds
 
