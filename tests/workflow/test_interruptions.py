@@ -111,6 +111,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     terminal = Terminal(project)
     terminal.read_until(preprocessing(project))
     terminal.read_until(lambda: "known after the first preprocess" in terminal.text)
+    # That is said as another job ends, while Snakemake is busy with it and may miss the key.
+    calm = time.monotonic() + 1.5
+    terminal.read_until(lambda: time.monotonic() > calm)
     jobs = psutil.Process(terminal.process.pid).children(recursive=True)
     assert jobs
     pressed = time.monotonic()
