@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from braindata.errors import BraindataError
 from braindata.faults import naming_a_full_disk
 from braindata.layout import Layout
 from braindata.receipts import (
@@ -121,6 +122,38 @@ def read_inventory(layout: Layout, dataset: str) -> list[dict[str, Any]]:
 def used(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of an inventory whose recordings are used."""
     return [row for row in rows if row["status"] == "used"]
+
+
+def require_pulled(layout: Layout, dataset: str, paths: Iterable[str]) -> None:
+    """Check that files of a data set are where pull has put them.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    dataset : str
+        Identifier of the data set.
+    paths : iterable of str
+        Below its root: files, and recordings in MFF, which are folders.
+
+    Raises
+    ------
+    BraindataError
+        When some are gone. That is not bad data: somebody removed them.
+    """
+    raw = layout.raw(dataset)
+    files = {path: raw / path for path in paths}
+    gone = sorted(
+        path
+        for path, file in files.items()
+        if not (file.is_dir() if file.suffix == ".mff" else file.is_file())
+    )
+    if gone:
+        raise BraindataError(
+            f"{len(gone)} pulled files are gone",
+            file=raw / gone[0],
+            hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
+        )
 
 
 def unit_receipts(layout: Layout, folder: str, dataset: str) -> dict[str, Receipt]:

@@ -16,11 +16,11 @@ from braindata.eeg.events import event_labels
 from braindata.eeg.outputs import LIBRARIES, write_derivatives, write_description
 from braindata.eeg.parameters import EegParameters
 from braindata.eeg.reading import EegFiles
-from braindata.errors import BraindataError, DataError
+from braindata.errors import DataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, content_hash
-from braindata.stages.job import Result
+from braindata.stages.job import Result, require_pulled
 
 __all__ = ["LIBRARIES", "input_hash", "inputs", "preprocess"]
 
@@ -86,14 +86,7 @@ def preprocess(
         In its notes, by recording: `quality` (columns of `recordings`) and `files`.
     """
     raw, derivatives = layout.raw(dataset), layout.derivatives(dataset)
-    gone = sorted(row["path"] for row in rows if not (raw / row["path"]).exists())
-    if gone:
-        # Not bad data: somebody removed what pull had put there.
-        raise BraindataError(
-            f"{len(gone)} pulled files are gone",
-            file=raw / gone[0],
-            hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
-        )
+    require_pulled(layout, dataset, (row["path"] for row in rows))
     tree = Tree(raw)
     result = Result([])
     quality: dict[str, dict[str, Any]] = {}

@@ -7,14 +7,14 @@ from typing import Any
 from braindata.bids.entities import stem
 from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar
-from braindata.errors import BraindataError, DataError
+from braindata.errors import DataError
 from braindata.files import scratch_folder
 from braindata.fmri.native import SPACE, AnatomicalImage, BoldRun, preprocess_unit
 from braindata.fmri.parameters import NativeParameters
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, content_hash
-from braindata.stages.job import Result
+from braindata.stages.job import Result, require_pulled
 
 BACKEND = "native"
 LIBRARIES = ("nibabel", "nilearn", "numba", "numpy", "picsl-greedy", "scipy")
@@ -71,14 +71,7 @@ def preprocess(
     refused = {row["recording"]: _refuse(row) for row in rows if (row["n_echoes"] or 1) > 1}
     rows = [row for row in rows if row["recording"] not in refused]
     needed = {row[key] for row in rows for key in ("path", "t1w") if row[key] is not None}
-    gone = sorted(path for path in needed if not (raw / path).is_file())
-    if gone:
-        # Not bad data: somebody removed what pull had put there.
-        raise BraindataError(
-            f"{len(gone)} pulled files are gone",
-            file=raw / gone[0],
-            hint=f"delete {layout.receipt('raw', dataset)} and run again: they are pulled anew",
-        )
+    require_pulled(layout, dataset, needed)
     result = Result([], refused)
     quality: dict[str, dict[str, float | str | None]] = {}
     files: dict[str, list[str]] = {}
