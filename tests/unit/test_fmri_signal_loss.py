@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import yaml
 
-from braindata.fmri.signal_loss import CENTRES, RADIUS_MM, has_signal, signal_loss
+from braindata.fmri.signal_loss import has_signal, signal_loss
+from braindata.fmri.susceptibility import AREAS, RADIUS_MM
 from braindata.fmri.template import load_template
 
 
-@pytest.mark.parametrize("region", CENTRES)
+@pytest.mark.parametrize("region", AREAS)
 def test_the_spheres_are_those_of_the_default_regions(repository: Path, region: str) -> None:
     text = (repository / "config/regions/spheres/valuation.yaml").read_text(encoding="utf-8")
     (one,) = [r for r in yaml.safe_load(text)["regions"] if r["name"] == region]
     spheres = one["definition"]["spheres"]
-    assert [tuple(sphere["center"]) for sphere in spheres] == list(CENTRES[region])
+    assert [tuple(sphere["center"]) for sphere in spheres] == list(AREAS[region])
     assert {sphere["radius"] for sphere in spheres} == {RADIUS_MM}
 
 

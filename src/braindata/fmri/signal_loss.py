@@ -7,15 +7,10 @@ from numpy.typing import NDArray
 
 from braindata.fmri.images import FloatArray
 from braindata.fmri.interpolation import grid_points
+from braindata.fmri.susceptibility import AREAS, RADIUS_MM
 
 # A voxel darker than this share of the brain's median has lost its signal.
 FLOOR = 0.3
-# The spheres of config/regions/spheres/valuation.yaml, where their sources are; tests compare.
-RADIUS_MM = 8.0
-CENTRES = {
-    "ofc": ((-12.5, 47.5, -24.5), (11.5, 45.5, -24.5), (-26.5, 21.5, -22.5), (23.5, 21.5, -22.5)),
-    "vmpfc": ((2.0, 46.0, -8.0),),
-}
 
 
 def has_signal(boldref: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -56,7 +51,7 @@ def signal_loss(
     seen = has_signal(boldref, brain)[brain]
     points = grid_points(brain, affine)
     lost = {}
-    for region, centres in CENTRES.items():
+    for region, centres in AREAS.items():
         inside = np.zeros(len(points), np.bool_)
         for centre in centres:
             inside |= np.linalg.norm(points - np.array(centre), axis=1) <= RADIUS_MM
