@@ -207,7 +207,7 @@ def build_inventory(
             _leave_out(source.root, row, outcome, left_out)
         rows.append(row)
     if "fmri" in choice.modalities:
-        rows += _behaviour_only(source, tree, images, parameters, choice, left_out)
+        rows += _behaviour_only(source, tree, images, licence, parameters, choice, left_out)
         rows += _misnamed(source, set(bolds), left_out)
     _quarantine_doubles(source.root, rows, left_out)
     _warn_of_same_bytes(source, rows)
@@ -268,13 +268,12 @@ def _behaviour_only(
     source: Source,
     tree: Tree,
     images: Sequence[str],
+    licence: str | None,
     parameters: CurateParameters,
     choice: Choice,
     left_out: dict[str, Outcome],
 ) -> list[dict[str, Any]]:
     """Return rows for recordings of which the data set has events and no image."""
-    stated = dataset_description(source.root).get("License")
-    licence = None if stated is None else str(stated)
     rows = []
     for path in without_image(source.sha256, images):
         row: dict[str, Any] = dict.fromkeys(RECORDINGS.names) | entity_columns(path)
