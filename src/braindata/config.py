@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
-from braindata.config_paths import base_folder, existing, project
+from braindata.config_paths import base_folder, existing, looked_in, project
 from braindata.config_sources import place_derivatives, place_source, remote_of
 from braindata.curate.parameters import Alignment, CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
@@ -376,7 +376,7 @@ def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[D
         raise UsageError(
             f"exclusions: there is no folder {config.exclusions}",
             file=locate(("exclusions",), values, documents),
-            hint=f"looked in {folder} and in {Path.cwd()}",
+            hint=looked_in(folder, Path.cwd()),
         )
     return str(found)
 
@@ -436,7 +436,7 @@ def _region_paths(
                     values,
                     documents,
                 ),
-                hint=f"looked in {folder} and in {Path.cwd()}",
+                hint=looked_in(folder, Path.cwd()),
             )
         regions.append(str(found))
     folder = base_folder("spaces", values.get("spaces"), documents)
@@ -447,7 +447,7 @@ def _region_paths(
             raise UsageError(
                 f"spaces.transforms.{number}.file: there is no {transform.file}",
                 file=locate(("spaces", "transforms", number, "file"), values, documents),
-                hint=f"looked in {folder} and in {Path.cwd()}",
+                hint=looked_in(folder, Path.cwd()),
             )
         transforms.append(transform.model_copy(update={"file": str(found)}))
     spaces = config.spaces.model_copy(update={"transforms": tuple(transforms)})

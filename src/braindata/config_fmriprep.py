@@ -9,9 +9,10 @@ from typing import Any
 
 from braindata.config import Config
 from braindata.config_lines import locate, read_document
-from braindata.config_paths import base_folder, existing
+from braindata.config_paths import base_folder, existing, looked_in
 from braindata.errors import UsageError
 from braindata.fmri.fmriprep.parameters import FmriprepRun
+from braindata.fmri.fmriprep.templates import nearest
 
 LICENSE_URL = "https://surfer.nmr.mgh.harvard.edu/registration.html"
 _LICENSE_HINT = f"get one, it is free: {LICENSE_URL}"
@@ -55,12 +56,18 @@ def place_fmriprep(config: Config, values: Mapping[str, Any], files: Sequence[Pa
             )
         return str(found)
 
-    looked = f"looked in {base} and in {Path.cwd()}"
+    looked = looked_in(base, Path.cwd())
     placed = {
         "license_file": place("license_file", run.license_file, _LICENSE_HINT) or _license(),
         "templateflow": place("templateflow", run.templateflow, looked),
-        "work": place("work", run.work, looked),
+        # An absolute one may be a disk of the nodes, which is not there where jobs are planned.
+        "work": run.work
+        if run.work and Path(run.work).is_absolute()
+        else place("work", run.work, looked),
     }
+    _require_templates(
+        config, placed["templateflow"], locate((*_KEYS, "templateflow"), values, documents)
+    )
     if run.engine != "docker":
         build = (
             f"apptainer build fmriprep.sif docker://nipreps/fmriprep:"
@@ -74,6 +81,21 @@ def place_fmriprep(config: Config, values: Mapping[str, Any], files: Sequence[Pa
             )
         placed["image"] = place("image", run.image, f"{looked}; {build}")
     return run.model_copy(update=placed)
+
+
+def _require_templates(config: Config, folder: str | None, stated: str | None) -> None:
+    """Refuse a folder of TemplateFlow that lacks one of the output spaces."""
+    if folder is None:
+        return
+    for space in config.preprocess.fmri.fmriprep.spaces:
+        if not (Path(folder) / f"tpl-{space}").is_dir():
+            raise UsageError(
+                f"preprocess.fmri.fmriprep.output_spaces: {folder} has no template {space}",
+                file=stated,
+                hint=nearest(
+                    space, [one.name.removeprefix("tpl-") for one in Path(folder).glob("tpl-*")]
+                ),
+            )
 
 
 def _license() -> str:

@@ -23,6 +23,11 @@ def project(document: Document) -> Path:
     return folder.parent if folder.name == "config" else folder
 
 
+def looked_in(*folders: Path) -> str:
+    """Return where `existing` has looked, each folder once."""
+    return "looked in " + " and in ".join(map(str, dict.fromkeys(folders)))
+
+
 def existing(path: str, *folders: Path) -> Path | None:
     """Return the first of some folders' paths that is there, absolute; None where none is."""
     for folder in folders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braindata.config_paths import existing
+from braindata.config_paths import existing, looked_in
 from braindata.errors import UsageError
 from braindata.pull.derivatives import require_derivatives
 from braindata.pull.local import require_bids
@@ -93,7 +93,7 @@ def _folder(source: str, base: Path, named: str, stated: str | None) -> Path:
         raise UsageError(
             f"{named}: there is no folder {source}",
             file=stated,
-            hint=f"looked in {base} and in {Path.cwd()}",
+            hint=looked_in(base, Path.cwd()),
         )
     return folder
 

@@ -52,6 +52,16 @@ def test_a_known_rigid_transform_is_recovered_and_points_from_fixed_to_moving(pa
     np.testing.assert_array_equal(found, again)
 
 
+def test_nothing_of_greedys_optimiser_goes_to_standard_output(tmp_path, capfd):
+    # Nothing is left to find, and the optimiser says so.
+    texture = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=SHAPE), 2.0)
+    image = Image((5 + texture / texture.std()).astype(np.float32), GRID)
+    same = Pair(image, image, np.ones(SHAPE, bool))
+    register_linear(same, np.eye(4), 12, "100x50", 0, tmp_path)
+    print("after")
+    assert capfd.readouterr() == ("after\n", "")
+
+
 def test_our_composition_equals_greedys_own_reslicing(pair, tmp_path):
     images, truth = pair
     # Half of the way is left to the warp.

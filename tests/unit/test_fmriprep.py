@@ -263,6 +263,20 @@ def test_the_licence_is_looked_for_before_anything_starts(
     for key in ("work", "templateflow"):
         with pytest.raises(UsageError, match=rf"{key}: license\.txt is no folder"):
             plan(tmp_path, {key: "license.txt"})
+    # The disk of a node may not be there where jobs are planned.
+    there = plan(tmp_path, {"work": "/nowhere/scratch"}).preprocess.machine()
+    assert json.loads(there)["fmriprep"]["work"] == "/nowhere/scratch"
+
+
+def test_a_folder_of_templates_has_the_output_spaces(tmp_path: Path) -> None:
+    (tmp_path / "license.txt").write_text("x")
+    run = {"license_file": "license.txt", "templateflow": "there"}
+    (tmp_path / "there" / "tpl-MNI152NLin2009Asym").mkdir(parents=True)
+    with pytest.raises(UsageError, match="has no template MNI152NLin2009cAsym") as raised:
+        plan(tmp_path, run)
+    assert raised.value.hint == "is it MNI152NLin2009Asym?"
+    (tmp_path / "there" / "tpl-MNI152NLin2009cAsym").mkdir()
+    plan(tmp_path, run)
 
 
 def test_a_container_of_apptainer_is_a_file(tmp_path: Path) -> None:

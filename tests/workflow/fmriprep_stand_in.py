@@ -83,10 +83,10 @@ def main(arguments: list[str]) -> int:
         "links": [str(path) for path in data.rglob("*") if path.is_symlink()],
         "filter": json.loads(filters[0].read_text()),
         "templates": sorted(
-            path.name
+            path.relative_to(place).as_posix()
             for place in (there.get("/templateflow"), out / ".templateflow")
             if place is not None
-            for path in place.rglob("*")
+            for path in place.rglob("*.nii.gz")
         ),
     }
     record = Path(os.environ["STAND_IN_RECORD"])

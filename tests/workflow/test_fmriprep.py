@@ -57,7 +57,9 @@ class Place:
         self.folder, self.engine = folder, engine
         for name in ("bin", "work", "templates"):
             (folder / name).mkdir()
-        (folder / "templates" / "tpl.nii.gz").write_bytes(b"template")
+        template = folder / "templates" / "tpl-MNI152NLin2009cAsym" / "tpl.nii.gz"
+        template.parent.mkdir()
+        template.write_bytes(b"template")
         (folder / "license.txt").write_text("me@example.org")
         (folder / "fmriprep.sif").write_bytes(b"image")
         script = folder / "bin" / engine
@@ -159,7 +161,7 @@ def test_it_is_given_what_is_used_and_nothing_else(place: Place) -> None:
     # A container follows no link that leads out of what is mounted.
     assert call["links"] == []
     assert call["filter"] == {"bold": {"task": ["x"], "run": [1, 2]}}
-    assert call["templates"] == ["tpl.nii.gz"]
+    assert call["templates"] == ["tpl-MNI152NLin2009cAsym/tpl.nii.gz"]
     assert not (place.layout.fmriprep("ds", "sub-fine") / "bids").exists()
     assert (place.folder / "bids" / "sub-fine" / "func").is_dir()
 
@@ -227,7 +229,7 @@ def test_docker_through_its_wrapper_and_then_another_engine(
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(states(one.receipt("fine")).values()) == {"done"}
     (call,) = one.calls()["fine"]
-    assert call["templates"] == ["tpl.nii.gz"]
+    assert call["templates"] == ["tpl-MNI152NLin2009cAsym/tpl.nii.gz"]
     assert "nipreps/fmriprep:25.2.7" in call["arguments"]
     assert one.kept() == []
     assert not (one.layout.fmriprep("ds", "sub-fine") / "output" / ".templateflow").exists()

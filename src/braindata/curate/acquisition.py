@@ -64,7 +64,7 @@ def check_slice_timing(metadata: Mapping[str, Any], shape: tuple[int, ...], tr: 
     axis = {"i": 0, "j": 1}.get(str(metadata.get("SliceEncodingDirection", "k"))[:1], 2)
     if len(times) != shape[axis]:
         odd.append(f"SliceTiming has {len(times)} times, the image {shape[axis]} slices")
-    if max(times) >= tr:
+    if max(times) > tr:
         unit = ": are they in milliseconds?" if max(times) > 20 * tr else ""
         odd.append(f"SliceTiming has times up to {max(times):g} s in a TR of {tr:g} s{unit}")
     if min(times) < 0:

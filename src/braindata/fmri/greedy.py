@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,25 @@ def _inputs(pair: Pair, seed: int, folder: Path) -> str:
 def _run(command: str) -> None:
     said = io.StringIO()
     try:
-        Greedy3D().execute(command, said, said)
+        with _silenced():
+            Greedy3D().execute(command, said, said)
     except RuntimeError as error:
         raise BraindataError(f"greedy failed: {error}", hint=said.getvalue()[-500:]) from error
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Discard what compiled code writes to standard output.
+
+    greedy's optimiser reports there, past all options, that a line search ended early. That is how
+    it stops when a better place cannot be found, and in a log it looks like a fault.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -106,6 +107,11 @@ def _run(job: _Job, rows: list[dict[str, Any]]) -> int:
         raise UsageError(
             "fMRIPrep needs FreeSurfer's licence file, and --machine names none",
             hint="run Snakemake: it tells jobs what the configuration says",
+        )
+    if run.work is not None and not Path(run.work).is_dir():
+        raise UsageError(
+            f"preprocess.fmri.fmriprep.run.work: {platform.node()} has no folder {run.work}",
+            hint="name one that every node has, or leave it out: TMPDIR is then used",
         )
     bids = job.folder / "bids"
     shutil.rmtree(bids, ignore_errors=True)

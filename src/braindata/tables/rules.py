@@ -185,7 +185,15 @@ def parse_rule(text: str, columns: Mapping[str, Kind], elsewhere: str = "") -> R
 
 def canonical(rules: tuple[str, ...], columns: Mapping[str, Kind], elsewhere: str = "") -> Any:
     """Return rules in one spelling, so that spaces and aliases change no job's parameters."""
-    parsed = dict.fromkeys(str(parse_rule(rule, columns, elsewhere)) for rule in rules)
+    parsed: dict[str, None] = {}
+    wrong = []
+    for rule in rules:
+        try:
+            parsed[str(parse_rule(rule, columns, elsewhere))] = None
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return tuple(parsed)
 
 

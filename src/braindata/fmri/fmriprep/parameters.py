@@ -52,8 +52,9 @@ class FmriprepRun(BaseModel):
         default=None,
         min_length=1,
         description="Folder for intermediate files (some 20 GB a person), best on the node's own "
-        "disk; without, what TMPDIR names where the job runs. What a job wrote there is removed "
-        "when all its recordings are done, and kept otherwise.",
+        "disk (an absolute path is looked for there only); without, what TMPDIR names where the "
+        "job runs. What a job wrote there is removed when all its recordings are done, and kept "
+        "otherwise.",
     )
     templateflow: str | None = Field(
         default=None,

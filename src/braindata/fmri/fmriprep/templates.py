@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +73,7 @@ def fetch_templates(parameters: FmriprepParameters, home: Path) -> list[Path]:
         if template not in known:
             raise UsageError(
                 f"TemplateFlow has no template {template}",
-                hint="see preprocess.fmri.fmriprep.output_spaces",
+                hint=f"{nearest(template, known)}; see preprocess.fmri.fmriprep.output_spaces",
             )
         try:
             files = api.get(template, raise_empty=False, **entities)
@@ -85,6 +86,13 @@ def fetch_templates(parameters: FmriprepParameters, home: Path) -> list[Path]:
             ) from error
         found |= _paths(files)
     return sorted(found)
+
+
+def nearest(template: str, known: Iterable[str]) -> str:
+    """Return which template may be meant by a name that is none."""
+    there = sorted(known)
+    near = difflib.get_close_matches(template, there, n=3) or there[:8]
+    return f"is it {' or '.join(near)}?" if near else "there is none at all"
 
 
 def _paths(files: Iterable[Path] | Path) -> set[Path]:
