@@ -253,6 +253,8 @@ CORTEX_METHODS = {
     "ours exact, shared start": lambda h: ResponseHyperalignment(
         start="shared", n_iter=1, **PLAIN, parcellation=h
     ),
+    # As many as the parcels were made with, and the default.
+    "ours SRM, 20 dimensions": lambda h: DeterministicSRM(20, **PLAIN, parcellation=h),
     "ours SRM, 60 dimensions": lambda h: DeterministicSRM(RANK, **PLAIN, parcellation=h),
 }
 

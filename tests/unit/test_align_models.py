@@ -18,7 +18,7 @@ from braindata.align import (
 )
 from braindata.align.procrustes import Person
 from braindata.align.selection import held_out_matching
-from braindata.align.shared import principal_times
+from braindata.align.shared import _step_apart, _step_together, principal_times
 from braindata.errors import DamageError, DataError, UsageError
 from tests.unit.align_data import scrambled
 
@@ -97,6 +97,17 @@ def test_srm_equals_chen_in_full_space():
     for s in data:
         basis = model.maps_[s].matrix()
         assert np.allclose(basis.T @ basis, np.eye(6), atol=1e-5)
+
+
+def test_a_round_for_all_people_at_once_equals_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    people = [Person(rng.standard_normal((50, n)), np.arange(50)) for n in (30, 41, 25)]
+    response = rng.standard_normal((50, 6))
+    bases, mean = _step_together(people)(response)
+    expected, expected_mean = _step_apart(people, 50)(response)
+    for found, one in zip(bases, expected, strict=True):
+        np.testing.assert_allclose(found, one, atol=1e-12)
+    np.testing.assert_allclose(mean, expected_mean, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
