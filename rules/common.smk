@@ -80,7 +80,8 @@ def heads_of(wildcards):
 
 
 def packed_units(wildcards):
-    return unit_receipts("packed", wildcards.dataset)
+    """One file for all units of a data set: each of them would be an edge of every region's job."""
+    return f"{OUT}/packed/{wildcards.dataset}.units.json"
 
 
 def shards():
@@ -130,14 +131,9 @@ def inventories():
     )
 
 
-def all_receipts(wildcards):
-    """Every receipt and shard that a release rests on."""
-    units = [
-        receipt
-        for dataset in PLAN.datasets
-        for folder in ("derivatives", "packed")
-        for receipt in unit_receipts(folder, dataset)
-    ]
+def release_inputs():
+    """What a release rests on: one file for the units of a data set, and every shard."""
+    units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
     return units + shards() + sensors() + behaviour()
 
 
@@ -148,4 +144,10 @@ def everything(wildcards):
         f"{OUT}/report/index.html",
         f"{OUT}/report/report.receipt.json",
     ]
-    return ends + (heads() if PLAN.sensors else []) + all_receipts(wildcards)
+    units = [
+        receipt
+        for dataset in PLAN.datasets
+        for folder in ("derivatives", "packed")
+        for receipt in unit_receipts(folder, dataset)
+    ]
+    return ends + units + (heads() if PLAN.sensors else []) + release_inputs()

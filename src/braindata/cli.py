@@ -148,6 +148,16 @@ def pack(output: Path, dataset: str, unit: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+def gather(output: Path, dataset: str) -> None:
+    """Note that all units of a data set are packed: what regions wait for."""
+    from braindata.stages import gather as stage
+
+    stage.run(_layout(output), dataset)
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 def head(output: Path, parameters: str) -> None:
     """Make the models of the head that regions in EEG rest on, once."""

@@ -81,6 +81,10 @@ class Layout:
         """The sample store of one recording."""
         return self.output / "packed" / dataset / f"{recording}.h5"
 
+    def units(self, dataset: str) -> Path:
+        """Number of units and one hash of their receipts: what regions' jobs wait for."""
+        return self.output / "packed" / f"{dataset}.units.json"
+
     def head(self, which: str) -> Path:
         """The lead fields of one of the two heads of EEG: `model` or `truth`."""
         return self.output / "head" / f"{which}.h5"

@@ -93,6 +93,7 @@ class Plan:
         spaces, transforms = read_spaces(self.config.spaces)
         region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
         self.placing = Placing(region_files, spaces)
+        self._told: dict[tuple[str, str | None, str | None], str] = {}
         self._units: dict[str, tuple[int, list[str]]] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
@@ -162,8 +163,15 @@ class Plan:
         """Return the parameters of a stage's job as JSON: what the command is given.
 
         They are a rule's `params`, together with `STEP_VERSION`: when they change, Snakemake runs
-        the rule again, and nothing else of the configuration makes it do so.
+        the rule again, and nothing else of the configuration makes it do so. Thousands of jobs are
+        told the same, which is made once.
         """
+        asked = (stage, region, dataset)
+        if asked not in self._told:
+            self._told[asked] = self._parameters(*asked)
+        return self._told[asked]
+
+    def _parameters(self, stage: str, region: str | None, dataset: str | None) -> str:
         match stage:
             case "pull":
                 # How it is downloaded, and from where, changes nothing of it.

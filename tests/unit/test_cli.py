@@ -21,8 +21,8 @@ def braindata(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_rule_calls_a_command_that_exists(repository: Path) -> None:
     rules = {path.stem: path.read_text() for path in (repository / "rules").glob("*.smk")}
     rules.pop("common")
-    # It fetches what a stage needs, and is none itself: it has no receipt and no STEP_VERSION.
-    assert set(rules) == {*STEP_VERSION, "templateflow"}
+    # They fetch or sum up what a stage needs, and are none: no receipt and no STEP_VERSION.
+    assert set(rules) == {*STEP_VERSION, "templateflow", "gather"}
     for stage, text in rules.items():
         # `derive` has a second rule, for EEG at its sensors.
         assert set(re.findall(r'"braindata (\w+)', text)) == {stage}

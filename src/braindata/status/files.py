@@ -178,6 +178,8 @@ def is_beside(name: str) -> bool:
         case ["raw", ".store", *_]:
             # Its contents are files of data sets under another name, and hashed as those.
             return True
+        case ["packed", file]:
+            return file.endswith(".units.json")
         case ["derivatives", _, file]:
             return file in (".bidsignore", "dataset_description.json")
         case ["tables", _, "_delta_log", *_]:

@@ -1,0 +1,20 @@
+rule gather:
+    input:
+        f"{OUT}/curated/{{dataset}}.receipt.json",
+        lambda wildcards: unit_receipts("packed", wildcards.dataset),
+    output:
+        units=update(f"{OUT}/packed/{{dataset}}.units.json"),
+    log:
+        f"{OUT}/logs/gather/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/gather/{{dataset}}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        folder=output_folder,
+    shell:
+        "braindata gather --output {params.folder:q} --dataset {wildcards.dataset} > {log:q} 2>&1"
