@@ -22,7 +22,7 @@ export MKL_NUM_THREADS = 1
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
 .PHONY: demo test test-fmriprep lint unit setup clean
-.PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents
+.PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 
 setup: $(READY)
 
@@ -83,10 +83,13 @@ bench-align: $(READY)
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align_film
 
+bench-scale: $(READY)
+	$(BIN)/python -m tests.bench.scale
+
 bench-latents: $(READY)
 	$(BIN)/python -m tests.bench.latents
 
-bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents
+bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

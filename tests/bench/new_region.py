@@ -30,22 +30,9 @@ import psutil
 
 from braindata.tables.releases import list_releases
 from tests.bench.corpus import preprocess_all, write_bids
+from tests.bench.region import REGION
 
 ROOT = Path(__file__).resolve().parents[2]
-REGION = """
-level: valuation
-regions:
-  - name: anterior_caudate
-    processes: [reward]
-    references: ["O'Doherty et al. 2004, Science, doi:10.1126/science.1094285"]
-    space: MNI152NLin2009aSym
-    definition:
-      kind: spheres
-      grey_matter: false
-      spheres:
-        - {center: [-13, 14, 6], radius: 8, hemisphere: left, source: "made for a bench"}
-        - {center: [13, 14, 6], radius: 8, hemisphere: right, source: "made for a bench"}
-"""
 EXPECTED = {"extract": 1, "derive": 1, "publish": 1, "report": 1, "all": 1}
 LARGE = 5000
 

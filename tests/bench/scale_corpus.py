@@ -1,5 +1,8 @@
 """Corpora of many recordings of which nothing but names and receipts is real, for planning them.
 
+    python -m tests.bench.scale_corpus curated FOLDER N_RECORDINGS N_DATASETS
+    python -m tests.bench.scale_corpus done FOLDER
+
 Raw data are BIDS with images of a few voxels, pulled and curated by the stages themselves. What
 comes after is receipts with the parameters that Snakemake is going to ask for, and empty files for
 what they name.
@@ -9,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from braindata.layout import Layout
 from braindata.planning import Plan
 from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION, curate, gather, pull
@@ -150,6 +153,19 @@ def _pretend(
     Receipt(stage, job, STEP_VERSION[stage], told, {}, outputs, done).write(path)
 
 
-def layout_of(config: Path) -> Layout:
-    """Return where a configuration's output lies."""
-    return Layout(Path(json.loads(config.read_text())["output"]))
+def main() -> None:
+    """Make a curated corpus, or pretend that the rest of one is done too.
+
+    A process of its own: what it holds would count as memory of the commands that a bench starts.
+    """
+    what, folder, *sizes = sys.argv[1:]
+    config = Path(folder) / "config.json"
+    if what == "curated":
+        config.write_text(json.dumps(write_corpus(Path(folder), *map(int, sizes))))
+        curate_all(plan_of(config))
+    else:
+        pretend_all(plan_of(config))
+
+
+if __name__ == "__main__":
+    main()
