@@ -16,6 +16,7 @@ from braindata.layout import Layout
 from braindata.pack.parameters import PackParameters
 from braindata.receipts import Outcome, Receipt, hash_outputs
 from braindata.stages import pack
+from braindata.stages.job import remove_superseded
 
 N_VOLUMES = 20
 AFFINE = np.diag([12.0, 12.0, 12.0, 1.0])
@@ -58,7 +59,7 @@ def collected(layout: Layout, backend: str) -> None:
         }
         for name in RECORDINGS
     ]
-    layout.inventory("ds").parent.mkdir(parents=True)
+    layout.inventory("ds").parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), layout.inventory("ds"))
     Receipt("curate", "ds", 1, {}, {}).write(layout.receipt("curated", "ds"))
     files = {one: [image(layout, one), table(layout, one)] for one in RECORDINGS}
@@ -123,6 +124,40 @@ def test_what_was_damaged_since_fails_the_job(
     with pytest.raises(DamageError) as caught:
         pack.run(layout, "ds", "sub-01", PARAMETERS)
     assert "delete the receipt of its preprocessing" in str(caught.value.hint)
+
+
+def test_the_store_of_what_is_quarantined_now_is_removed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    collected(layout, "derivatives")
+    pack.run(layout, "ds", "sub-01", PARAMETERS)
+    assert layout.store("ds", RECORDINGS[0]).is_file()
+    cut_table(layout)
+    collected(layout, "derivatives")
+    pack.run(layout, "ds", "sub-01", PARAMETERS)
+    assert not layout.store("ds", RECORDINGS[0]).exists()
+    assert layout.store("ds", RECORDINGS[1]).is_file()
+
+
+def test_what_another_session_made_too_or_lies_elsewhere_stays(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    names = ["own_bold.nii.gz", "t1w.nii.gz", "kept.nii.gz"]
+    paths = [layout.derivatives("ds") / name for name in names]
+    outside = tmp_path / "raw" / "image.nii.gz"
+    for path in (*paths, outside):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    one, other = (
+        layout.receipt("derivatives", "ds", unit) for unit in ("sub-1_ses-a", "sub-1_ses-b")
+    )
+    made = hash_outputs([*paths, outside], tmp_path) | {"derivatives/ds/../../raw/image.nii.gz": ""}
+    Receipt("preprocess", "ds/sub-1_ses-a", 1, {}, {}, made).write(one)
+    Receipt("preprocess", "ds/sub-1_ses-b", 1, {}, {}, hash_outputs(paths[1:2], tmp_path)).write(
+        other
+    )
+    remove_superseded(layout, one, paths[2:])
+    assert [path.exists() for path in (*paths, outside)] == [False, True, True, True]
+    remove_superseded(layout, layout.receipt("derivatives", "ds", "sub-2"), [])
 
 
 def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:

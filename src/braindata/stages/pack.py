@@ -20,7 +20,7 @@ from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.spaces import Spaces
 from braindata.regions.template import grey_matter
-from braindata.stages.job import Result, read_inventory, run_job, used
+from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
 from braindata.stages.quality import recording_quality
 
 BOLD = "_desc-preproc_bold.nii.gz"
@@ -59,6 +59,8 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
 
     placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
     regions = None if parameters.pack.store else _resolver(parameters.regions, placing)
+
+    receipt = layout.receipt("packed", dataset, unit)
 
     def work() -> Result:
         result = Result([])
@@ -101,13 +103,14 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
         result.notes = {"quality": quality}
+        remove_superseded(layout, receipt, result.outputs)
         return result
 
     return run_job(
         layout,
         "pack",
         f"{dataset}/{unit}",
-        layout.receipt("packed", dataset, unit),
+        receipt,
         parameters=parameters,
         inputs={"derivatives": merkle(preprocessed.outputs)},
         libraries=("h5py", "hdf5plugin", "nibabel", "nilearn", "numpy", "scipy"),
