@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ _HOW_IT_ENDED = re.compile(r"returned non-zero exit status (\d+)|died with <Sign
 _TRACEBACK = "Traceback (most recent call last):"
 _WHERE_IN_RULES = re.compile(r"\nTraceback:(\n  File .*)+")
 _TAIL_BYTES = 20_000
+_LITTLE_BYTES = 1_000_000
 _SHELLS_SIGNAL_0 = 128
 
 
@@ -106,7 +108,13 @@ def last_words(log: Path, *, errors_only: bool = False) -> list[str]:
         return words.rstrip().splitlines()
     if errors_only:
         return []
-    return text.rstrip().splitlines()[-1:] or ["(its log is empty)"]
+    return text.rstrip().splitlines()[-1:] or [_empty(log)]
+
+
+def _empty(log: Path) -> str:
+    # On a full disk nothing can be written, the reason neither.
+    full = shutil.disk_usage(log.parent).free < _LITTLE_BYTES
+    return f"(its log is empty{', and the disk that holds it is full' if full else ''})"
 
 
 def without_traceback(text: str) -> str:

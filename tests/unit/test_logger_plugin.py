@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -358,6 +359,18 @@ def test_what_a_killed_job_was_saying_is_not_taken_for_the_reason(
     )
     log.write_text("error: sub-01: no memory\n")
     assert "error: sub-01: no memory" in failure("preprocess", "sub-01", [str(log)], ended)
+
+
+def test_of_a_full_disk_an_empty_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    assert "the disk that holds it is full" in failure("pack", "a", [str(log)], "exit status 1")
+    log.write_text("error: bad\n")
+    assert "is full" not in failure("pack", "a", [str(log)], "exit status 1")
 
 
 @pytest.mark.parametrize("status", [1, 3, 128, 255])
