@@ -40,6 +40,7 @@ FACTS = {
         },
     },
     "images": {"recording": 6, "anatomical": 3, f"of no use {HOSTILE}": 1},
+    "terms": {"stated": {"ReferencesAndLinks": f"https://doi.org/10.1016/{'j.neuroimage.' * 9}"}},
     "misnamed": [f"sub-01/func/{HOSTILE}_bold.nii.gz"],
     "warnings": [f"participants.tsv names {HOSTILE}, of whom there is no folder"],
 }

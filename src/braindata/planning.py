@@ -30,7 +30,7 @@ from braindata.planning_preprocess import PreprocessPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import Receipt, broken_receipts, receipt_beside
+from braindata.receipts import Receipt, broken_receipts, receipt_beside, void_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -45,6 +45,8 @@ from braindata.tables.pseudonyms import Pseudonyms, fingerprint, read_key
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
 WATCHED = ("raw", "curated", "packed", "head", "tables", "report")
+# Folders whose jobs may name their files otherwise the next time, and remove the earlier ones.
+SUPERSEDING = ("derivatives", "packed")
 
 
 class Plan:
@@ -449,7 +451,11 @@ def claim(plan: Plan) -> None:
     spaces = plan.preprocess.spaces()
     check_definitions(plan.new_regions(stale), plan.placing, resolution, spaces)
     for receipt in stale:
-        receipt.unlink(missing_ok=True)
+        folder = receipt.relative_to(plan.layout.output).parts[0]
+        if folder in SUPERSEDING and receipt.is_file():
+            receipt.replace(void_beside(receipt))
+        else:
+            receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()
     Planned(tuple(plan.datasets), tuple(plan.regions), bool(plan.sensors)).write(plan.layout)

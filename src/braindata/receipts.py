@@ -19,6 +19,8 @@ from braindata.errors import BraindataError, DataError
 from braindata.files import sha256_file, write_text
 
 SUFFIX = ".receipt.json"
+# Of a receipt that no longer holds; its job still has to know what it made.
+VOID = ".void"
 State = Literal["done", "excluded", "quarantined"]
 
 
@@ -147,6 +149,11 @@ class Receipt:
 def receipt_beside(shard: Path) -> Path:
     """Return the path of the receipt of a job with one shard: it lies beside it."""
     return shard.with_name(shard.name.removesuffix(".parquet") + SUFFIX)
+
+
+def void_beside(receipt: Path) -> Path:
+    """Return where a receipt lies that no longer holds."""
+    return receipt.with_name(receipt.name + VOID)
 
 
 def up_to_date(planned: Receipt, path: Path, output: Path) -> bool:

@@ -41,6 +41,8 @@ CHATTER = (
 # Said by Snakemake when something failed: the failure itself has been shown by then.
 AFTER_A_FAILURE = (
     "Exiting because a job execution failed",
+    # Of the receipt of a job that never ran before.
+    "Cannot restore ",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
 STOPPING = "Stopping the jobs at work ..."

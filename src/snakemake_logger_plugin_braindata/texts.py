@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
 _ERROR = re.compile(r"^(error|ERROR|CRITICAL)\b", re.MULTILINE)
 # At the end it counts wherever it begins: registration leaves lines of its own unended.
 _LAST_ERROR = re.compile(r"error: [^\n]*(?:\n {2}[^\n]*)*\s*\Z")
-_HOW_IT_ENDED = re.compile(r"returned non-zero exit status \d+|died with <Signals\.(\w+): \d+>")
+_HOW_IT_ENDED = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.(\w+): \d+>")
 _TRACEBACK = "Traceback (most recent call last):"
 _WHERE_IN_RULES = re.compile(r"\nTraceback:(\n  File .*)+")
 _TAIL_BYTES = 20_000
+_LITTLE_BYTES = 1_000_000
+_SHELLS_SIGNAL_0 = 128
 
 
 def duration(seconds: float) -> str:
@@ -56,16 +60,39 @@ def failure(stage: str, name: str, logs: Sequence[str], ended: str) -> str:
         Snakemake's message about how its command ended, or an empty text.
     """
     lines = [f"error: {stage} {name} failed".replace("  ", " ")]
+    killed_by = _signal(ended)
     for log in logs:
-        lines += [f"  {line}" for line in last_words(Path(log))]
-    killed = _HOW_IT_ENDED.search(ended)
-    if killed and killed[1]:
-        lines.append(f"  its process was killed ({killed[1]}); often that is too little memory")
+        lines += [f"  {line}" for line in last_words(Path(log), errors_only=killed_by is not None)]
+    if killed_by is not None:
+        lines.append(f"  its process was killed ({killed_by}); often that is too little memory")
     return "\n".join([*lines, *(f"  log: {log}" for log in logs)])
 
 
-def last_words(log: Path) -> list[str]:
-    """Return the last error of a log with its hint, or else its last line; no traceback."""
+def _signal(ended: str) -> str | None:
+    """Return the name of the signal that ended a command; None when none did.
+
+    Where the shell was not killed with it, it tells the signal by its exit status.
+    """
+    how = _HOW_IT_ENDED.search(ended)
+    if how is None or how[2]:
+        return how and how[2]
+    try:
+        return signal.Signals(int(how[1]) - _SHELLS_SIGNAL_0).name
+    except ValueError:
+        return None
+
+
+def last_words(log: Path, *, errors_only: bool = False) -> list[str]:
+    """Return the last error of a log with its hint, or else its last line; no traceback.
+
+    Parameters
+    ----------
+    log : Path
+        The log.
+    errors_only : bool
+        Whether a last line that is no error is left out: it says nothing of why a process was
+        killed.
+    """
     try:
         with log.open("rb") as handle:
             handle.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
@@ -79,7 +106,15 @@ def last_words(log: Path) -> list[str]:
     if found:
         words = text[found[-1].start() :].partition("Traceback (most recent call last)")[0]
         return words.rstrip().splitlines()
-    return text.rstrip().splitlines()[-1:] or ["(its log is empty)"]
+    if errors_only:
+        return []
+    return text.rstrip().splitlines()[-1:] or [_empty(log)]
+
+
+def _empty(log: Path) -> str:
+    # On a full disk nothing can be written, the reason neither.
+    full = shutil.disk_usage(log.parent).free < _LITTLE_BYTES
+    return f"(its log is empty{', and the disk that holds it is full' if full else ''})"
 
 
 def without_traceback(text: str) -> str:

@@ -27,6 +27,7 @@ def test_no_page_is_wider_than_its_screen(
     request: pytest.FixtureRequest, open_page: Open, size: str, kind: str
 ) -> None:
     page = open_page(site_of(request, size).pages()[kind], width=400)
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
     for width in (400, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

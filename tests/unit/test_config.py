@@ -226,6 +226,22 @@ def test_wrong_rules_are_named(changes: dict[str, Any], message: str) -> None:
         parse_config(body(**changes))
 
 
+def test_all_wrong_rules_are_told_at_once(project: Path) -> None:
+    file = project / "my.yaml"
+    rules = ["fd_mean > 0.2", "tsnr_medain < 30", "tr", "space = X"]
+    values = body(publish={"exclude": rules})
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UsageError) as caught:
+        load_config(values, [file])
+    first = file.read_text().splitlines().index("  - fd_mean > 0.2") + 1
+    told = caught.value.problem.splitlines()
+    assert told[0] == "3 faults in the configuration"
+    for number, (line, rule) in enumerate(zip(told[1:], rules[1:], strict=True), start=1):
+        where = f"{file}, line {first + number}: publish.exclude.{number} is {rule!r}"
+        assert line.strip().startswith(where)
+    assert "did you mean tsnr_median?" in told[1]
+
+
 def test_a_source_in_the_working_directory_is_found(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

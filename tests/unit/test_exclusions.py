@@ -89,7 +89,7 @@ def test_rules_that_are_none(rule: str, said: str) -> None:
 def test_a_rule_of_quality_is_sent_to_the_stage_that_knows_it() -> None:
     with pytest.raises(ValidationError, match=r"write the rule in publish\.exclude"):
         CurateParameters(exclude=("mean_fd > 0.5",))
-    with pytest.raises(ValidationError, match=r"no column fd_maen.*no column n_volume;"):
+    with pytest.raises(ValidationError, match=r"(?s)no column fd_maen.*no column n_volume;"):
         PublishParameters(exclude=("fd_maen > 1", "tr > 3", "n_volume < 3"))
     assert PublishParameters(exclude=("mean_fd>0.50",)).exclude == ("fd_mean > 0.5",)
     assert PublishParameters(exclude=("task=='a b'",)).exclude == ("task == 'a b'",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -130,6 +131,31 @@ def test_what_is_not_the_recording_is_refused(
         collect_run(run, FOUND, source, tmp_path / "new")
     assert raised.value.file == str(source.root / FOUND.bold)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("path", [FOUND.confounds, str(FOUND.confounds_sidecar)])
+def test_of_a_recording_whose_confounds_are_no_use_nothing_is_made(
+    source: Source, tmp_path: Path, path: str
+) -> None:
+    (source.root / path).write_text("")
+    with pytest.raises(DataError):
+        collect_run(RAW, FOUND, source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out(source: Source, tmp_path: Path) -> None:
+    reference = f"{STEM}_space-MNI152NLin2009cAsym_res-2_boldref.nii.gz"
+    found = replace(FOUND, boldref=reference)
+    whole = (source.root / str(FOUND.mask)).read_bytes()
+    (source.root / reference).write_bytes(whole)
+    assert [p.name for p in collect_run(RAW, found, source, tmp_path / "whole")][3].endswith(
+        "_res-2_boldref.nii.gz"
+    )
+    for bytes_ in (b"", whole[:-30], b"no image"):
+        (source.root / reference).write_bytes(bytes_)
+        names = [path.name for path in collect_run(RAW, found, source, tmp_path / "new")]
+        assert len(names) == 5
+        assert not any("boldref" in name for name in names)
 
 
 def test_an_image_that_was_cut_off_is_noticed(source: Source) -> None:

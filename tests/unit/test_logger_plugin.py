@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -328,14 +329,56 @@ def test_last_words_of_logs(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     assert "its log cannot be read" in failure("pack", "sub-01", [str(log)], "")
     log.write_text("")
-    killed = failure("pack", "sub-01", [str(log)], "Command 'x' died with <Signals.SIGKILL: 9>.")
-    assert "its log is empty" in killed
-    assert "its process was killed (SIGKILL)" in killed
+    assert "its log is empty" in failure("pack", "sub-01", [str(log)], "exit status 1")
     log.write_text("INFO: x\nTraceback (most recent call last):\n  File y\nValueError: no\n")
     text = failure("publish", "", [str(log)], "returned non-zero exit status 1")
     assert text == f"error: publish failed\n  ValueError: no\n  log: {log}"
     log.write_bytes(b"\xff" * 50_000 + b"\nerror: late\nTraceback (most recent call last):\n  z\n")
     assert failure("pack", "a", [str(log)], "").splitlines()[1] == "  error: late"
+
+
+@pytest.mark.parametrize(
+    ("ended", "name"),
+    [
+        ("Command 'x' died with <Signals.SIGKILL: 9>.", "SIGKILL"),
+        # The shell outlives the command that it was given, unless it is the last of its line.
+        ("Command 'x' returned non-zero exit status 137.", "SIGKILL"),
+        ("Command 'x' returned non-zero exit status 143.", "SIGTERM"),
+    ],
+)
+def test_what_a_killed_job_was_saying_is_not_taken_for_the_reason(
+    tmp_path: Path, ended: str, name: str
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text(" IFLAG= -1  LINE SEARCH FAILED.")
+    text = failure("preprocess", "sub-01", [str(log)], ended)
+    assert text == (
+        "error: preprocess sub-01 failed\n"
+        f"  its process was killed ({name}); often that is too little memory\n"
+        f"  log: {log}"
+    )
+    log.write_text("error: sub-01: no memory\n")
+    assert "error: sub-01: no memory" in failure("preprocess", "sub-01", [str(log)], ended)
+
+
+def test_of_a_full_disk_an_empty_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    assert "the disk that holds it is full" in failure("pack", "a", [str(log)], "exit status 1")
+    log.write_text("error: bad\n")
+    assert "is full" not in failure("pack", "a", [str(log)], "exit status 1")
+
+
+@pytest.mark.parametrize("status", [1, 3, 128, 255])
+def test_other_exit_codes_are_no_signals(tmp_path: Path, status: int) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("last line")
+    text = failure("pack", "", [str(log)], f"returned non-zero exit status {status}.")
+    assert text == f"error: pack failed\n  last line\n  log: {log}"
 
 
 def test_jobs_that_had_nothing_to_do_are_no_failure() -> None:

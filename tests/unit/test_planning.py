@@ -85,7 +85,7 @@ def test_only_listed_presets_and_their_content_change_the_job(plan: Plan, tmp_pa
     def parameters(strategies: list[str], **presets: dict[str, object]) -> str:
         extract = plan.config.extract.model_validate({"strategies": strategies, "presets": presets})
         plan.config = plan.config.model_copy(update={"extract": extract})
-        return plan.parameters("extract", region)
+        return plan._parameters("extract", region, None)
 
     before = parameters(["none", "a"], a={"low_pass": 0.1})
     assert parameters(["a", "none"], b={"strategy": []}, a={"low_pass": 0.1}) == before

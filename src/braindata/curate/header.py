@@ -98,7 +98,8 @@ def _read_any_header(path: Path) -> BoldHeader:
         ) from error
     if len(shape) != 4 or shape[3] < 2:
         raise DataError(
-            f"the image has shape {'×'.join(map(str, shape))}; a BOLD run has four dimensions",
+            f"the image has shape {'×'.join(map(str, shape))}; a BOLD run has four dimensions and "
+            "several volumes",
             file=path,
             hint="a single volume is no run; rename it to _sbref if that is what it is",
         )

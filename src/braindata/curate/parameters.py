@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from braindata.curate.licences import LicenceClass
 from braindata.fmri.backends import DerivativesParameters
@@ -12,6 +12,10 @@ from braindata.tables.exclusions import Decisions
 from braindata.tables.rules import METADATA, canonical
 
 Modality = Literal["fmri", "eeg"]
+
+
+def _canonical(rule: str) -> str:
+    return canonical(rule, METADATA, "it is found out later: write the rule in publish.exclude")
 
 
 class CurateParameters(BaseModel):
@@ -28,7 +32,8 @@ class CurateParameters(BaseModel):
         description="Exclude recordings with fewer volumes than this; confounds and drifts alone "
         "take up about 30 degrees of freedom.",
     )
-    exclude: tuple[str, ...] = Field(
+    # Each by itself, so that all wrong ones are told at once.
+    exclude: tuple[Annotated[str, AfterValidator(_canonical)], ...] = Field(
         default=(),
         description="Rules; recordings of which one is true are excluded before anything is "
         "computed, such as `n_volumes < 100`, `tr > 3`, `task == rest`: a column of `recordings`, "
@@ -43,11 +48,8 @@ class CurateParameters(BaseModel):
 
     @field_validator("exclude")
     @classmethod
-    def _rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
-        known: tuple[str, ...] = canonical(
-            rules, METADATA, "it is found out later: write the rule in publish.exclude"
-        )
-        return known
+    def _once(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(rules))
 
 
 class Alignment(BaseModel):

@@ -7,6 +7,7 @@ the JSON beside an image are written anew.
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import shutil
 import zlib
@@ -24,9 +25,11 @@ from braindata.bids.confound_names import HINT as CONFOUNDS_HINT
 from braindata.bids.confound_names import current_confounds, current_metadata
 from braindata.bids.derived import DerivedRun
 from braindata.bids.inheritance import read_object
-from braindata.errors import DataError
+from braindata.errors import DataError, first_line
 from braindata.files import atomic_path
 from braindata.fmri.outputs import Names, write_json
+
+log = logging.getLogger("braindata")
 
 # Relative difference above which two repetition times are two.
 TR_TOLERANCE = 0.01
@@ -130,6 +133,12 @@ def collect_run(run: RawRun, found: DerivedRun, source: Source, derivatives: Pat
     bold = source.root / found.bold
     stated = read_object(source.root / found.sidecar) if found.sidecar else {}
     _check_image(bold, run, stated)
+    described = source.root / found.confounds_sidecar if found.confounds_sidecar else None
+    table = names.native("desc-confounds_timeseries.tsv")
+    # First what can be refused: of a recording that is left out there shall be nothing.
+    confounds = write_confounds_of_today(
+        source.root / found.confounds, described, table, source.within
+    )
     outputs = [bring(bold, names.standard("desc-preproc_bold.nii.gz"), source.within)]
     sidecar = {
         "RepetitionTime": run.tr,
@@ -138,18 +147,24 @@ def collect_run(run: RawRun, found: DerivedRun, source: Source, derivatives: Pat
         **({"SoftwareVersions": source.pipeline} if source.pipeline else {}),
     }
     outputs.append(write_json(names.standard("desc-preproc_bold.json"), sidecar))
-    for image, ending in (
-        (found.mask, "desc-brain_mask.nii.gz"),
-        (found.boldref, "boldref.nii.gz"),
-    ):
-        if image is not None:
-            outputs.append(bring(source.root / image, names.standard(ending), source.within))
-    described = source.root / found.confounds_sidecar if found.confounds_sidecar else None
-    table = names.native("desc-confounds_timeseries.tsv")
-    outputs += write_confounds_of_today(
-        source.root / found.confounds, described, table, source.within
-    )
+    if found.mask is not None:
+        mask = names.standard("desc-brain_mask.nii.gz")
+        outputs.append(bring(source.root / found.mask, mask, source.within))
+    if found.boldref is not None and _is_whole(source.root / found.boldref):
+        boldref = names.standard("boldref.nii.gz")
+        outputs.append(bring(source.root / found.boldref, boldref, source.within))
+    outputs += confounds
     return outputs
+
+
+def _is_whole(picture: Path) -> bool:
+    """Whether an image that is only looked at can be read; without it there is a picture less."""
+    try:
+        np.asanyarray(nib.load(picture).dataobj)
+    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        log.warning("%s: left out, as it cannot be read (%s)", picture.name, first_line(error))
+        return False
+    return True
 
 
 def _check_image(bold: Path, run: RawRun, stated: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,14 @@ from braindata.errors import BraindataError
 from braindata.faults import naming_a_full_disk
 from braindata.layout import Layout
 from braindata.receipts import (
+    SUFFIX,
     Outcome,
     Receipt,
     hash_outputs,
     library_versions,
     merkle,
     up_to_date,
+    void_beside,
 )
 from braindata.stages import STEP_VERSION
 
@@ -90,6 +93,52 @@ def run_job(
     _warn(planned)
     log.info("%s %s: done, %d files", stage, job, len(planned.outputs))
     return True
+
+
+def remove_superseded(layout: Layout, receipt: Path, outputs: Iterable[Path]) -> None:
+    """Remove what an earlier run of a job made and this one did not.
+
+    Another backend makes files of other names, and of a recording that is quarantined now there is
+    nothing to be made: what is left of it would pass for results. It is called before the new
+    receipt is written: after a kill in between, the old one names files that are gone, and the
+    job runs again.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    receipt : Path
+        The job's; of the earlier run, where there was one.
+    outputs : iterable of Path
+        What this run made.
+    """
+    void = void_beside(receipt)
+    earlier: set[str] = set()
+    for path in (receipt, void):
+        with contextlib.suppress(BraindataError):
+            earlier |= Receipt.read(path).outputs.keys()
+    kept = {path.relative_to(layout.output).as_posix() for path in outputs}
+    gone = earlier - kept
+    if gone:
+        gone -= _of_other_sessions(receipt)
+    for name in sorted(gone):
+        path = layout.output / name
+        # Anybody may have edited a receipt: none leads out of the job's own folder.
+        if ".." not in path.parts and path.is_relative_to(receipt.parent):
+            path.unlink(missing_ok=True)
+    void.unlink(missing_ok=True)
+
+
+def _of_other_sessions(receipt: Path) -> set[str]:
+    """Return what other jobs of the same person made: sessions may share a T1w image."""
+    person = receipt.name.removesuffix(SUFFIX).split("_")[0]
+    found: set[str] = set()
+    for other in sorted(receipt.parent.glob(f"{person}[._]*{SUFFIX.removeprefix('.')}")):
+        try:
+            found |= set() if other == receipt else Receipt.read(other).outputs.keys()
+        except BraindataError:
+            continue
+    return found
 
 
 def _warn(receipt: Receipt) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from braindata.errors import DamageError, DataError
+from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
 from braindata.pack.parameters import PackParameters
@@ -19,13 +20,15 @@ from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.spaces import Spaces
 from braindata.regions.template import grey_matter
-from braindata.stages.job import Result, read_inventory, run_job, used
+from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
 from braindata.stages.quality import recording_quality
 
 BOLD = "_desc-preproc_bold.nii.gz"
 EEG = "_desc-preproc_eeg.fif"
 EEG_SIDECAR = "_desc-preproc_eeg.json"
 CONFOUNDS = "_desc-confounds_timeseries.tsv"
+NATIVE = "native"
+COLLECTED_HINT = "it came so: fetch the derivatives again, or preprocess the recording anew"
 
 
 class Parameters(BaseModel):
@@ -56,6 +59,8 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
 
     placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
     regions = None if parameters.pack.store else _resolver(parameters.regions, placing)
+
+    receipt = layout.receipt("packed", dataset, unit)
 
     def work() -> Result:
         result = Result([])
@@ -89,21 +94,43 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
             except DataError as error:
                 result.recordings[name] = Outcome.quarantine(error)
                 continue
+            except DamageError as error:
+                if not _came_so(error, name, preprocessed, layout):
+                    raise
+                bad = DataError(error.problem, file=error.file, hint=COLLECTED_HINT)
+                result.recordings[name] = Outcome.quarantine(bad)
+                continue
             result.outputs.append(target)
             result.recordings[name] = Outcome("done")
         result.notes = {"quality": quality}
+        remove_superseded(layout, receipt, result.outputs)
         return result
 
     return run_job(
         layout,
         "pack",
         f"{dataset}/{unit}",
-        layout.receipt("packed", dataset, unit),
+        receipt,
         parameters=parameters,
         inputs={"derivatives": merkle(preprocessed.outputs)},
         libraries=("h5py", "hdf5plugin", "nibabel", "nilearn", "numpy", "scipy"),
         work=work,
     )
+
+
+def _came_so(error: DamageError, name: str, preprocessed: Receipt, layout: Layout) -> bool:
+    """Whether a file that cannot be used was so when it was collected: then it is bad data.
+
+    What was made here and cannot be read is no fault of the data, and neither is what has changed
+    since.
+    """
+    if preprocessed.notes["backend"].get(name) == NATIVE or error.file is None:
+        return False
+    path = Path(error.file)
+    if not path.is_relative_to(layout.output):
+        return False
+    known = preprocessed.outputs.get(path.relative_to(layout.output).as_posix())
+    return known is not None and path.is_file() and sha256_file(path) == known
 
 
 def _pack_eeg(

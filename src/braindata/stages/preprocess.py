@@ -16,7 +16,7 @@ from braindata.errors import BraindataError
 from braindata.fmri.backends import FmriParameters
 from braindata.fmri.fmriprep.parameters import FmriprepRun
 from braindata.layout import Layout
-from braindata.stages.job import Result, read_inventory, run_job, used
+from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
 
 Rows = list[dict[str, Any]]
 
@@ -115,6 +115,7 @@ def run(
             hint="run curate again, or look there why its recordings are left out",
         )
     parts = list(_parts(rows, _on(machine or Machine(), parameters)))
+    receipt = layout.receipt("derivatives", dataset, unit)
     inputs: dict[str, str] = {}
     for module, _, own in parts:
         inputs |= module.inputs(layout, dataset, own)
@@ -125,13 +126,14 @@ def run(
             _merge(result, module.preprocess(layout, dataset, own, chosen))
         # Whatever the backend was, a recording that is done is looked at here in the same way, by
         # its files: result.notes["files"]; what is found goes into result.notes["quality"].
+        remove_superseded(layout, receipt, result.outputs)
         return result
 
     return run_job(
         layout,
         "preprocess",
         f"{dataset}/{unit}",
-        layout.receipt("derivatives", dataset, unit),
+        receipt,
         parameters=parameters.of_job(),
         inputs=inputs,
         libraries=tuple(sorted({name for module, _, _ in parts for name in module.LIBRARIES})),

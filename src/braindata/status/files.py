@@ -12,7 +12,7 @@ from pathlib import Path
 from braindata.files import PART_PREFIX, sha256_file
 from braindata.layout import Layout
 from braindata.locking import NAME as LOCK_NAME
-from braindata.receipts import SUFFIX
+from braindata.receipts import SUFFIX, VOID
 from braindata.regions.files import SUFFIXES
 from braindata.status.damage import Finding, Kind
 from braindata.status.jobs import PER_UNIT, Job
@@ -89,7 +89,8 @@ def expect_region_files(layout: Layout, there: Collection[str]) -> dict[str, Exp
 
 def is_temporary(name: str) -> bool:
     """Whether a file is one that a killed job left under a temporary name."""
-    return name.rpartition("/")[2].startswith(PART_PREFIX) or name.startswith(STAGING)
+    last = name.rpartition("/")[2]
+    return last.startswith(PART_PREFIX) or last.endswith(SUFFIX + VOID) or name.startswith(STAGING)
 
 
 def job_of_receipt(name: str) -> Job | None:

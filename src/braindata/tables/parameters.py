@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from braindata.tables.rules import METADATA, QUALITY, canonical
+
+
+def _canonical(rule: str) -> str:
+    return canonical(rule, METADATA | QUALITY)
 
 
 class PublishParameters(BaseModel):
@@ -12,7 +18,8 @@ class PublishParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    exclude: tuple[str, ...] = Field(
+    # Each by itself, so that all wrong ones are told at once.
+    exclude: tuple[Annotated[str, AfterValidator(_canonical)], ...] = Field(
         default=(),
         description="Rules; recordings of which one is true are left out of the tables, such as "
         "`fd_mean > 0.5`, `tsnr_median < 30`, `registration_dice < 0.9`: a column of `recordings`, "
@@ -21,6 +28,5 @@ class PublishParameters(BaseModel):
 
     @field_validator("exclude")
     @classmethod
-    def _rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
-        known: tuple[str, ...] = canonical(rules, METADATA | QUALITY)
-        return known
+    def _once(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(rules))

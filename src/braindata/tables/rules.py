@@ -183,18 +183,12 @@ def parse_rule(text: str, columns: Mapping[str, Kind], elsewhere: str = "") -> R
     return Rule(column, match["operator"], value)
 
 
-def canonical(rules: tuple[str, ...], columns: Mapping[str, Kind], elsewhere: str = "") -> Any:
-    """Return rules in one spelling, so that spaces and aliases change no job's parameters."""
-    parsed: dict[str, None] = {}
-    wrong = []
-    for rule in rules:
-        try:
-            parsed[str(parse_rule(rule, columns, elsewhere))] = None
-        except ValueError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return tuple(parsed)
+def canonical(rule: str, columns: Mapping[str, Kind], elsewhere: str = "") -> str:
+    """Return a rule in one spelling, so that spaces and aliases change no job's parameters.
+
+    See `parse_rule`.
+    """
+    return str(parse_rule(rule, columns, elsewhere))
 
 
 def first_match(rules: tuple[str, ...], row: Mapping[str, Any]) -> Rule | None:

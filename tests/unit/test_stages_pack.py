@@ -1,0 +1,174 @@
+"""The stage `pack`: what others made and cannot be read is bad data, and costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from braindata.errors import DamageError
+from braindata.layout import Layout
+from braindata.pack.parameters import PackParameters
+from braindata.receipts import Outcome, Receipt, hash_outputs, void_beside
+from braindata.stages import pack
+from braindata.stages.job import remove_superseded
+
+N_VOLUMES = 20
+AFFINE = np.diag([12.0, 12.0, 12.0, 1.0])
+AFFINE[:3, 3] = [-84, -120, -70]
+SPACE = "MNI152NLin2009aSym"
+PARAMETERS = pack.Parameters(pack=PackParameters())
+RECORDINGS = ("sub-01_task-x_run-1_bold", "sub-01_task-x_run-2_bold")
+
+
+def image(layout: Layout, recording: str) -> Path:
+    func = layout.derivatives("ds") / "sub-01" / "func"
+    return func / f"{recording.removesuffix('_bold')}_space-{SPACE}_desc-preproc_bold.nii.gz"
+
+
+def table(layout: Layout, recording: str) -> Path:
+    entities = recording.removesuffix("_bold")
+    return image(layout, recording).with_name(f"{entities}_desc-confounds_timeseries.tsv")
+
+
+def write(layout: Layout) -> None:
+    rng = np.random.default_rng(0)
+    for recording in RECORDINGS:
+        target = image(layout, recording)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        numbers = rng.integers(1, 4000, (14, 16, 15, N_VOLUMES)).astype(np.int16)
+        nib.Nifti1Image(numbers, AFFINE).to_filename(target)
+        table(layout, recording).write_text("csf\n" + "1\n" * N_VOLUMES)
+
+
+def collected(layout: Layout, backend: str) -> None:
+    """Write what `curate` and `preprocess` leave of a person with two runs."""
+    rows = [
+        {
+            "recording": name,
+            "unit": "sub-01",
+            "status": "used",
+            "modality": "fmri",
+            "tr": 2.0,
+            "n_volumes": N_VOLUMES,
+        }
+        for name in RECORDINGS
+    ]
+    layout.inventory("ds").parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), layout.inventory("ds"))
+    Receipt("curate", "ds", 1, {}, {}).write(layout.receipt("curated", "ds"))
+    files = {one: [image(layout, one), table(layout, one)] for one in RECORDINGS}
+    made = hash_outputs([path for paths in files.values() for path in paths], layout.output)
+    notes = {
+        "files": {
+            one: [path.relative_to(layout.output).as_posix() for path in paths]
+            for one, paths in files.items()
+        },
+        "space": dict.fromkeys(RECORDINGS, SPACE),
+        "backend": dict.fromkeys(RECORDINGS, backend),
+        "quality": {},
+    }
+    done = dict.fromkeys(RECORDINGS, Outcome("done"))
+    Receipt("preprocess", "ds/sub-01", 1, {}, {}, made, done, {}, notes).write(
+        layout.receipt("derivatives", "ds", "sub-01")
+    )
+
+
+def cut_image(layout: Layout) -> Path:
+    target = image(layout, RECORDINGS[0])
+    target.write_bytes(target.read_bytes()[:-5000])
+    return target
+
+
+def cut_table(layout: Layout) -> Path:
+    target = table(layout, RECORDINGS[0])
+    target.write_text("csf\n" + "1\n" * (N_VOLUMES - 5))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(cut_image, "cannot be read"), (cut_table, "15 rows of confounds for 20 volumes")],
+)
+@pytest.mark.parametrize("backend", ["derivatives", "fmriprep"])
+def test_what_came_damaged_is_quarantined_and_the_rest_goes_on(
+    tmp_path: Path, damage: Callable[[Layout], Path], said: str, backend: str
+) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    path = damage(layout)
+    collected(layout, backend)
+    assert pack.run(layout, "ds", "sub-01", PARAMETERS)
+    receipt = Receipt.read(layout.receipt("packed", "ds", "sub-01"))
+    assert receipt.recordings[RECORDINGS[1]] == Outcome("done")
+    bad = receipt.recordings[RECORDINGS[0]]
+    assert (bad.state, said in str(bad.reason)) == ("quarantined", True)
+    assert bad.file == path.relative_to(tmp_path).as_posix()
+    assert "fetch the derivatives again" in str(bad.hint)
+    assert not layout.store("ds", RECORDINGS[0]).exists()
+
+
+@pytest.mark.parametrize("damage", [cut_image, cut_table])
+def test_what_was_damaged_since_fails_the_job(
+    tmp_path: Path, damage: Callable[[Layout], Path]
+) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    collected(layout, "derivatives")
+    damage(layout)
+    with pytest.raises(DamageError) as caught:
+        pack.run(layout, "ds", "sub-01", PARAMETERS)
+    assert "delete the receipt of its preprocessing" in str(caught.value.hint)
+
+
+def test_the_store_of_what_is_quarantined_now_is_removed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    collected(layout, "derivatives")
+    pack.run(layout, "ds", "sub-01", PARAMETERS)
+    assert layout.store("ds", RECORDINGS[0]).is_file()
+    cut_table(layout)
+    collected(layout, "derivatives")
+    pack.run(layout, "ds", "sub-01", PARAMETERS)
+    assert not layout.store("ds", RECORDINGS[0]).exists()
+    assert layout.store("ds", RECORDINGS[1]).is_file()
+
+
+def test_what_another_session_made_too_or_lies_elsewhere_stays(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    names = ["own_bold.nii.gz", "t1w.nii.gz", "kept.nii.gz"]
+    paths = [layout.derivatives("ds") / name for name in names]
+    outside = tmp_path / "raw" / "image.nii.gz"
+    for path in (*paths, outside):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    one, other = (
+        layout.receipt("derivatives", "ds", unit) for unit in ("sub-1_ses-a", "sub-1_ses-b")
+    )
+    made = hash_outputs([*paths, outside], tmp_path) | {"derivatives/ds/../../raw/image.nii.gz": ""}
+    Receipt("preprocess", "ds/sub-1_ses-a", 1, {}, {}, made).write(one)
+    Receipt("preprocess", "ds/sub-1_ses-b", 1, {}, {}, hash_outputs(paths[1:2], tmp_path)).write(
+        other
+    )
+    remove_superseded(layout, one, paths[2:])
+    assert [path.exists() for path in (*paths, outside)] == [False, True, True, True]
+    remove_superseded(layout, layout.receipt("derivatives", "ds", "sub-2"), [])
+    # Of a receipt that did not hold any more when the run was planned, too.
+    void = void_beside(layout.receipt("derivatives", "ds", "sub-3"))
+    Receipt("preprocess", "ds/sub-3", 1, {}, {}, hash_outputs(paths[1:], tmp_path)).write(void)
+    remove_superseded(layout, layout.receipt("derivatives", "ds", "sub-3"), paths[1:2])
+    assert [path.exists() for path in (*paths, void)] == [False, True, False, False]
+
+
+def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    cut_image(layout)
+    collected(layout, "native")
+    with pytest.raises(DamageError):
+        pack.run(layout, "ds", "sub-01", PARAMETERS)
