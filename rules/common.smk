@@ -119,6 +119,14 @@ def behaviour():
     )
 
 
+def connectivity():
+    return expand(
+        f"{OUT}/derived/{{dataset}}/connectivity.{{ending}}",
+        dataset=PLAN.datasets,
+        ending=["parquet", "parts.json", "receipt.json"],
+    )
+
+
 def inventories():
     """What is asked for by name, or data sets would be pulled one after the other."""
     return expand(
@@ -138,7 +146,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return units + shards() + sensors() + behaviour()
+    return units + shards() + sensors() + behaviour() + connectivity()
 
 
 def everything(wildcards):

@@ -8,8 +8,9 @@ STEP_VERSION = {
     "pack": 4,
     "head": 1,
     "extract": 4,
-    "derive": 3,
-    "latents": 1,
-    "publish": 3,
+    "derive": 4,
+    "latents": 2,
+    "connectivity": 1,
+    "publish": 4,
     "report": 5,
 }
