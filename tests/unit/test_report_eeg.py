@@ -12,8 +12,15 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from braindata.errors import DamageError
+from braindata.report.charts import axis_within
 from braindata.report.eeg_page import eeg_page, spectrum_chart
-from braindata.report.eeg_pictures import eeg_pictures, project, topography
+from braindata.report.eeg_pictures import (
+    USUAL_SPHERE,
+    eeg_pictures,
+    head_sphere,
+    project,
+    topography,
+)
 from braindata.report.measures import EEG_MEASURES, MEASURES, measures_of
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.site import pages
@@ -31,11 +38,25 @@ def biosemi() -> tuple[list[str], np.ndarray]:
 def test_the_head_is_seen_from_above() -> None:
     names, places = biosemi()
     disc = dict(zip(names, project(places), strict=True))
-    assert np.linalg.norm(disc["Cz"]) < 0.15
+    assert np.linalg.norm(disc["Cz"]) < 0.2
     assert disc["Fpz"][1] > 0.7 and abs(disc["Fpz"][0]) < 0.05
     assert disc["Oz"][1] < -0.7
     assert disc["T8"][0] > 0.7 and disc["T7"][0] < -0.7
     assert np.abs(list(disc.values())).max() < 1.4
+    # Where the origin lies changes nothing.
+    moved = dict(zip(names, project(places - [0, 0, 0.05]), strict=True))
+    assert all(np.allclose(moved[name], disc[name]) for name in names)
+    # Of few electrodes there is no sphere, and of none far away.
+    assert head_sphere(places[:4]) == USUAL_SPHERE
+    assert head_sphere(places * 3) == USUAL_SPHERE
+    assert head_sphere(places)[3] == pytest.approx(0.095, abs=0.01)
+
+
+def test_an_axis_ends_where_its_values_do() -> None:
+    axis = axis_within(-0.203, 0.8, 6)
+    assert [tick.label for tick in axis.ticks] == ["−0.2", "0.0", "0.2", "0.4", "0.6", "0.8"]
+    assert axis.at(-0.203) == 0 and axis.at(0.8) == 100
+    assert axis.ticks[1].at == pytest.approx(20.24, abs=0.01)
 
 
 def test_a_map_is_red_where_values_are_positive_and_the_same_each_time() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from braindata.report.charts import Axis, axis_over
+from braindata.report.charts import Axis, axis_over, axis_within
 from braindata.report.pictures import PictureSet
 
 Row = Mapping[str, Any]
@@ -115,7 +115,8 @@ def spectrum_chart(spectrum: Mapping[str, Sequence[float]] | None) -> LineChart 
     if not values:
         return None
     least = max(values) - DEPTH
-    x, y = axis_over([0.0, *spectrum["frequencies"]], 6), axis_over([max(v, least) for v in values])
+    x = axis_within(0.0, max(spectrum["frequencies"]), 6)
+    y = axis_over([max(v, least) for v in values])
     lines = [
         Line(
             name,
@@ -136,7 +137,7 @@ def _evoked(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     y = axis_over([0.0, *(v for one in found for half in ("odd", "even") for v in one[half])])
     shown = []
     for one in found:
-        x = axis_over(one["times"], 6)
+        x = axis_within(min(one["times"]), max(one["times"]), 6)
         lines = [
             Line(f"{half} epochs", colour, _points(x, y, one["times"], one[half]))
             for colour, half in enumerate(("odd", "even"))

@@ -24,8 +24,12 @@ MIN_PLACED = 8
 MAX_KINDS = 3
 # Fewer epochs of a kind than this have no halves.
 MIN_EPOCHS = 4
-# m above the origin of head coordinates: the middle of the sphere that the scalp is projected from.
-MIDDLE = 0.04
+# In m: the sphere that a scalp is projected from where electrodes are too few to fit one.
+USUAL_SPHERE = (0.0, 0.0, 0.04, 0.095)
+# Of a head, in m. A fit beyond these is that of electrodes on one side.
+RADIUS = (0.06, 0.13)
+# Radii from the middle of the disc: what lies further down the neck or the face is drawn there.
+FURTHEST = 1.35
 MAP_PIXELS = 220
 MAP_BYTES = 12_000
 # Read on light and on dark pages.
@@ -108,7 +112,7 @@ def topography(places: Floats, values: Floats) -> bytes:
         contours=4,
         cmap="RdBu_r",
         vlim=(-limit, limit),
-        sphere=(0, 0, MIDDLE, 0.095),
+        sphere=head_sphere(places),
     )
     for line in axes.lines:
         line.set_color(_OUTLINE)
@@ -118,6 +122,27 @@ def topography(places: Floats, values: Floats) -> bytes:
     target = io.BytesIO()
     canvas.print_png(target)
     return webp(Image.open(target).convert("RGBA"), MAP_BYTES)
+
+
+def head_sphere(places: Floats) -> tuple[float, float, float, float]:
+    """Return middle and radius in m of the sphere that fits electrodes best.
+
+    Positions of different devices have their origin between the ears or in the middle of the head.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n_channels, 3)
+        In head coordinates in m.
+    """
+    if len(places) < MIN_PLACED:
+        return USUAL_SPHERE
+    # |p|² = 2 p·c + r² - |c|², which is linear in what is unknown.
+    design = np.column_stack([2 * places, np.ones(len(places))])
+    (x, y, z, rest), *_ = np.linalg.lstsq(design, (places**2).sum(axis=1), rcond=None)
+    square = rest + x**2 + y**2 + z**2
+    if not RADIUS[0] ** 2 <= square <= RADIUS[1] ** 2:
+        return USUAL_SPHERE
+    return float(x), float(y), float(z), float(np.sqrt(square))
 
 
 def project(places: Floats) -> Floats:
@@ -133,8 +158,8 @@ def project(places: Floats) -> Floats:
     ndarray, shape (n_channels, 2)
         To the right and upwards, the rim at 1: angles from the vertex keep their proportions.
     """
-    x, y, z = (places - [0, 0, MIDDLE]).T
-    angle = np.arctan2(np.hypot(x, y), z) / (np.pi / 2)
+    x, y, z = (places - head_sphere(places)[:3]).T
+    angle = np.minimum(np.arctan2(np.hypot(x, y), z) / (np.pi / 2), FURTHEST)
     azimuth = np.arctan2(y, x)
     return np.column_stack([angle * np.cos(azimuth), angle * np.sin(azimuth)])
 
