@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mne
 import numpy as np
@@ -166,7 +167,8 @@ def aperiodic_exponent(data: Floats, sfreq: float) -> float | None:
     power, freqs = mne.time_frequency.psd_array_welch(
         data, sfreq, fmin=low, fmax=high, n_fft=n_fft, n_overlap=n_fft // 2, verbose="ERROR"
     )
-    return _exponent(freqs, power.mean(axis=0), (low, high), MAX_PEAKS)
+    model = SpectralModel(max_n_peaks=MAX_PEAKS, verbose=False)
+    return _exponent(model, freqs, power.mean(axis=0), (low, high))
 
 
 def aperiodic_exponents(
@@ -205,17 +207,16 @@ def aperiodic_exponents(
     power, freqs = mne.time_frequency.psd_array_multitaper(
         trials, sfreq, fmin=low, fmax=high, bandwidth=bandwidth, verbose="ERROR"
     )
-    found = [_exponent(freqs, one, (low, high), TRIAL_PEAKS) for one in power.mean(axis=1)]
+    # One for all: making it takes as long as a fit without peaks.
+    model = SpectralModel(max_n_peaks=TRIAL_PEAKS, verbose=False)
+    found = [_exponent(model, freqs, one, (low, high)) for one in power.mean(axis=1)]
     exponents[within] = [np.nan if one is None else one for one in found]
     return exponents, within
 
 
-def _exponent(
-    freqs: Floats, power: Floats, span: tuple[float, float], max_peaks: int
-) -> float | None:
+def _exponent(model: Any, freqs: Floats, power: Floats, span: tuple[float, float]) -> float | None:
     if not (power > 0).all():
         return None
-    model = SpectralModel(max_n_peaks=max_peaks, verbose=False)
     model.fit(freqs, power, list(span))
     exponent = float(model.get_params("aperiodic", "exponent"))
     return exponent if np.isfinite(exponent) else None
