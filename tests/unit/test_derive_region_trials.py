@@ -56,11 +56,11 @@ def trials(table: pa.Table, onsets: list[float], rejected: dict[str, str] | None
 def test_a_step_of_known_height_is_found_in_its_unit() -> None:
     course = np.zeros(5000)
     for onset in (4.0, 10.0):
-        course[round((onset + 0.15) * SFREQ) : round((onset + 0.8) * SFREQ)] = 3e-9
+        course[round((onset + 0.15) * SFREQ) : round((onset + 0.8) * SFREQ)] = 3e-12
     rows = trials(series(course), [4.0, 7.0, 10.0, 19.9])
     late = rows[rows["feature"] == "late"]
     assert_allclose(late["estimate"][:3], [3, 0, 3], atol=0.01)
-    assert late["unit"].unique() == ["nA·m"] and late["model"].unique() == ["erp"]
+    assert late["unit"].unique() == ["pA·m"] and late["model"].unique() == ["erp"]
     assert late["reason"].fillna("").tolist() == [
         *[""] * 3,
         "its window is not within the recording",
@@ -73,11 +73,11 @@ def test_a_step_of_known_height_is_found_in_its_unit() -> None:
 
 
 def test_band_power_is_the_variance_per_hertz() -> None:
-    # White noise of one nA·m: its variance spread over all frequencies to the half of the rate.
-    course = np.random.default_rng(0).standard_normal(100_000) * 1e-9
+    # White noise of one pA·m: its variance spread over all frequencies to the half of the rate.
+    course = np.random.default_rng(0).standard_normal(100_000) * 1e-12
     rows = trials(series(course), list(np.arange(1.0, 381.0)))
     alpha = rows[rows["feature"] == "alpha"]
-    assert alpha["unit"].unique() == ["(nA·m)^2/Hz"]
+    assert alpha["unit"].unique() == ["(pA·m)^2/Hz"]
     assert alpha["estimate"].mean() == pytest.approx(1 / (SFREQ / 2), rel=0.05)
     high = rows[rows["feature"] == "high"]
     assert high["estimate"].isna().all()
@@ -87,13 +87,13 @@ def test_band_power_is_the_variance_per_hertz() -> None:
 def test_a_region_gives_what_a_channel_with_its_course_gives() -> None:
     course = np.random.default_rng(1).standard_normal(5000)
     onsets = [2.0, 5.0, 8.0, 11.0]
-    region = trials(series(course * 1e-6 * 1e-3), onsets)
+    region = trials(series(course * 1e-12), onsets)
     events = pd.DataFrame({"onset": onsets, "duration": 0.0})
-    stored = (course * 1e-9).astype(np.float32).astype(np.float64)[np.newaxis] * 1e3
+    stored = (course * 1e-12).astype(np.float32).astype(np.float64)[np.newaxis] * 1e6
     recording = SensorRecording(KEY, events, stored, ("Pz",), SFREQ, {})
     sensor = derive_sensor_trials(recording, PARAMETERS, EventMapping()).to_pandas()
     assert region["feature"].tolist() == sensor["feature"].tolist()
-    # nA·m of one, µV of the other: the same numbers.
+    # pA·m of one, µV of the other: the same numbers.
     assert_allclose(region["estimate"], sensor["estimate"], rtol=1e-4)
 
 

@@ -76,7 +76,7 @@ def phase_coupling(
     seen = [index for index, (_, high) in enumerate(bands) if high <= HIGHEST * sfreq]
     if not seen or not pairs:
         return values
-    # Courses of some nA·m have powers near the least that is told from none. Each by its own scale:
+    # Courses of some pA·m have powers near the least that is told from none. Each by its own scale:
     # what is said of a pair must not depend on other regions, not even in the last digit.
     scaled = epochs / np.array([[[epochs[:, one].std()] for one in range(epochs.shape[1])]])
     first, second = (np.array(one) for one in zip(*pairs, strict=True))

@@ -30,8 +30,9 @@ from braindata.tables.schemas import TRIALS
 
 Floats = NDArray[np.float64]
 
-# By the unit of a course: that of its features. Single responses are some nA·m.
-SCALES = {"A·m": Scale(1e9, "nA·m", "(nA·m)^2/Hz"), "1": Scale(1.0, "1", "1/Hz")}
+# By the unit of a course: that of its features. A course is the mean over sources, each of which
+# has a small part of a current: responses are some pA·m.
+SCALES = {"A·m": Scale(1e12, "pA·m", "(pA·m)^2/Hz"), "1": Scale(1.0, "1", "1/Hz")}
 # What `series` says of a region on a montage, and `trials` repeats.
 TRUST = ("eeg_class", "localisation_error", "crosstalk_max")
 

@@ -358,7 +358,7 @@ TRIALS = pa.schema(
         _text(
             "unit",
             "Of the estimate: `percent` (of the region's mean signal), of sensors `uV` or "
-            "`uV^2/Hz`, of regions in EEG `nA·m` or `(nA·m)^2/Hz` (of sLORETA `1` or `1/Hz`), of "
+            "`uV^2/Hz`, of regions in EEG `pA·m` or `(pA·m)^2/Hz` (of sLORETA `1` or `1/Hz`), of "
             "an exponent `1`.",
         ),
         _number(
