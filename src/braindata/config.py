@@ -197,7 +197,7 @@ class Config(Section):
     )
     sensors: SensorParameters = Field(
         default_factory=SensorParameters,
-        description="Features of EEG at sensors, trial by trial.",
+        description="Features of EEG, trial by trial: at sensors and of the courses of regions.",
     )
     head: HeadParameters = Field(
         default_factory=HeadParameters,

@@ -36,7 +36,7 @@ class Band(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name = Field(description="Its name in `trials`.")
+    name: Name = Field(description="Its name in the tables.")
     fmin: float = Field(gt=0, le=500, description="Lower edge in Hz.")
     fmax: float = Field(gt=0, le=500, description="Upper edge in Hz.")
 
