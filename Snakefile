@@ -28,6 +28,7 @@ include: "rules/head.smk"
 include: "rules/extract.smk"
 include: "rules/derive.smk"
 include: "rules/latents.smk"
+include: "rules/connectivity.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 

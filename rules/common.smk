@@ -120,6 +120,14 @@ def behaviour():
     )
 
 
+def connectivity():
+    return expand(
+        f"{OUT}/derived/{{dataset}}/connectivity.{{ending}}",
+        dataset=PLAN.datasets,
+        ending=["parquet", "parts.json", "receipt.json"],
+    )
+
+
 def inventories():
     """What is asked for by name, or data sets would be pulled one after the other."""
     return expand(
@@ -134,7 +142,7 @@ def inventories():
 def release_inputs():
     """What a release rests on: one file for the units of a data set, and every shard."""
     units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
-    return units + shards() + sensors() + behaviour()
+    return units + shards() + sensors() + behaviour() + connectivity()
 
 
 def everything(wildcards):

@@ -215,6 +215,17 @@ def latents(output: Path, dataset: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+@_PARAMETERS
+def connectivity(output: Path, dataset: str, parameters: str) -> None:
+    """Hold the regions of a data set against each other, pair by pair."""
+    from braindata.stages import connectivity as stage
+
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 @_KEY
 def publish(output: Path, parameters: str, key: str) -> None:

@@ -14,6 +14,7 @@ from braindata.config_lines import Document, locate, read_document
 from braindata.config_paths import base_folder, existing, looked_in, project
 from braindata.config_sources import place_derivatives, place_source, remote_of
 from braindata.curate.parameters import Alignment, CurateParameters, Modality
+from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.sensor_parameters import SensorParameters
 from braindata.eeg.parameters import EegParameters
@@ -196,7 +197,7 @@ class Config(Section):
     )
     sensors: SensorParameters = Field(
         default_factory=SensorParameters,
-        description="Features of EEG at sensors, trial by trial.",
+        description="Features of EEG, trial by trial: at sensors and of the courses of regions.",
     )
     head: HeadParameters = Field(
         default_factory=HeadParameters,
@@ -204,6 +205,10 @@ class Config(Section):
     )
     sources: SourceParameters = Field(
         default_factory=SourceParameters, description="Series of regions in EEG."
+    )
+    connectivity: ConnectivityParameters = Field(
+        default_factory=ConnectivityParameters,
+        description="How regions are held against each other: docs/connectivity.md.",
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

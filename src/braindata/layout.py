@@ -113,6 +113,14 @@ class Layout:
         """The trials of recordings of which there is no image."""
         return self.output / "derived" / dataset / "behaviour.parquet"
 
+    def connectivity(self, dataset: str) -> Path:
+        """How regions hold together in the recordings of a data set."""
+        return self.output / "derived" / dataset / "connectivity.parquet"
+
+    def connectivity_parts(self, dataset: str) -> Path:
+        """What that was made from: so that only new pairs of regions are."""
+        return self.output / "derived" / dataset / "connectivity.parts.json"
+
     def tables(self) -> Path:
         """The published tables."""
         return self.output / "tables"

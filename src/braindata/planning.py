@@ -205,7 +205,9 @@ class Plan:
                 events = self._datasets[dataset].event_mapping.of_trials()
                 if region == SENSORS:
                     return _json({"sensors": self.config.sensors, "events": events})
-                return _json({"derive": self.config.derive, "events": events})
+                of_region = {"derive": self.config.derive, "events": events}
+                of_eeg = {"sensors": self.config.sensors} if dataset in self.sensors else {}
+                return _json(of_region | of_eeg)
             case "latents" if dataset is not None:
                 one = self._datasets[dataset]
                 return _json(
@@ -215,6 +217,9 @@ class Plan:
                         "behaviour": one.event_mapping.of_behaviour(),
                     }
                 )
+            case "connectivity":
+                chosen = self.config.connectivity
+                return _json({"connectivity": chosen, "regions": list(self.regions)})
             case "publish":
                 return _json(self._publish_parameters())
             case _:
@@ -306,6 +311,8 @@ class Plan:
                 planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None, dataset)
             latents = receipt_beside(self.layout.latents(dataset))
             planned[latents] = ("latents", None, dataset)
+            connectivity = receipt_beside(self.layout.connectivity(dataset))
+            planned[connectivity] = ("connectivity", None, dataset)
             for region in self.regions:
                 series, trials = (
                     f(dataset, region) for f in (self.layout.series, self.layout.trials)

@@ -171,6 +171,8 @@ def test_rows_hold_the_events_with_their_types():
         "task": "x",
         "run": "02",
         "trial": 0,
+        "event_recording": "sub-01_task-x_bold",
+        "event": 0,
         "region": "visual",
         "definition_hash": "abc",
         "onset": 5.5,
@@ -187,6 +189,9 @@ def test_rows_hold_the_events_with_their_types():
         "model": "lss",
         "hrf_model": "spm",
         "reason": None,
+        "eeg_class": None,
+        "localisation_error": None,
+        "crosstalk_max": None,
     }
     assert list(columns) == list(events.columns)
     assert columns == {

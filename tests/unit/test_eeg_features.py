@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from braindata.derive.eeg_rows import OUTSIDE, TOO_SLOW
 from braindata.derive.parameters import EventMapping
 from braindata.derive.sensor_parameters import ErpWindow, SensorParameters
 from braindata.derive.sensor_trials import (
     NO_CHANNEL,
-    OUTSIDE,
-    TOO_SLOW,
     SensorRecording,
     derive_sensor_trials,
 )
@@ -106,6 +105,7 @@ def test_trials_have_a_value_or_a_reason() -> None:
     assert table.schema.equals(TRIALS)
     rows = table.to_pandas()
     features = ["P300", "RewP", "theta", "alpha", "beta", "gamma", "broadband"]
+    features.append("aperiodic_exponent")
     assert rows["feature"].tolist() == [name for name in features for _ in range(3)]
     p300 = rows[rows["feature"] == "P300"]
     expected = 1e6 * erp_amplitudes(

@@ -253,10 +253,10 @@ def test_the_table() -> None:
     run.start(2, "pull", dataset="ds")
     run.now += 5
     assert run.table.splitlines()[2:6] == [
-        "pull          0/1         1            0:00:05",
-        "curate        0/1",
-        "preprocess      ?",
-        "pack            ?",
+        "pull            0/1         1            0:00:05",
+        "curate          0/1",
+        "preprocess        ?",
+        "pack              ?",
     ]
     assert run.table.splitlines()[-1] == "0 of 2 jobs, 5 s; time left: known after curation"
     run = Run(width=75)
@@ -277,6 +277,7 @@ def test_the_table() -> None:
         ["extract", "-"],
         ["derive", "-"],
         ["latents", "-"],
+        ["connectivity", "-"],
         ["publish", "0/1"],
         ["report", "-"],
         last.split(),

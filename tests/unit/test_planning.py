@@ -204,6 +204,7 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
         "extract": receipt_beside(layout.series("ds", region)),
         "derive": receipt_beside(layout.trials("ds", region)),
         "latents": receipt_beside(layout.latents("ds")),
+        "connectivity": receipt_beside(layout.connectivity("ds")),
         "publish": layout.receipt("tables", "publish"),
     }
     for stage, path in paths.items():
@@ -222,7 +223,7 @@ def test_receipts_that_hold_stay(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["curate", "preprocess", "extract", "derive", "latents", "publish"]
+    "stage", ["curate", "preprocess", "extract", "derive", "latents", "connectivity", "publish"]
 )
 @pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
 def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:

@@ -14,6 +14,7 @@ from pybtex.database import BibliographyData, parse_string
 from braindata.bids.confounds import MOTION_24
 from braindata.config_regions import load_regions
 from braindata.curate.parameters import CurateParameters
+from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT
 from braindata.extract.parameters import ExtractParameters
@@ -434,3 +435,20 @@ def test_signal_loss_and_the_figures_of_quality_are_told(facts: MethodsFacts) ->
     )
     assert "above 0.3 mm or a standardised DVARS of 1.5" in text
     assert "neither smoothed nor corrected for susceptibility distortion" in text
+
+
+def test_connectivity_is_told_as_it_was_made(facts: MethodsFacts) -> None:
+    assert "Connectivity" not in methods(facts).markdown
+    chosen = ConnectivityParameters(given=("vmpfc", "dlpfc"), min_trials=12, epoch=4)
+    of_images = flat(methods(replace(facts, connectivity=chosen)).markdown)
+    assert "given the regions dlpfc and vmpfc" in of_images
+    assert "where both regions had at least 12" in of_images
+    assert "phase lag" not in of_images
+    both = replace(facts, connectivity=ConnectivityParameters(), eeg_coupling=True)
+    text = flat(methods(both).markdown)
+    assert "given all other regions" in text
+    assert "cut into pieces of 2 s" in text
+    assert "theta (4 to 8 Hz), alpha (8 to 13 Hz), beta (13 to 30 Hz) and gamma (30 to 45" in text
+    assert "more than 0.5 of the other's own" in text
+    of_eeg = flat(methods(replace(both, extract=None)).markdown)
+    assert "phase lag" in of_eeg and "Fisher's z" not in of_eeg

@@ -94,6 +94,7 @@ def folder(tmp_path: Path) -> Folder:
         *(Job(stage, ("ds", unit)) for stage in ("preprocess", "pack") for unit in units),
         *(Job(stage, ("ds", region)) for stage in ("extract", "derive") for region in REGIONS),
         Job("latents", ("ds",)),
+        Job("connectivity", ("ds",)),
         Job("publish"),
         Job("report"),
     ]

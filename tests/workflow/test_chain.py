@@ -98,10 +98,11 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
     deleted = sorted(
         path for name in ("packed", "series", "derived") for path in project.files(name)
     )
-    # One region stands for all, so that this takes seconds: 2 stores, 2 receipts and their sum,
-    # 2 shards and 2 receipts of a region, 3 shards and a receipt of behaviour.
+    # One region stands for all, so that this takes seconds: 2 stores, 2 receipts and their sum;
+    # 2 shards and 2 receipts of a region; 3 shards and a receipt of behaviour; of connectivity a
+    # shard, what it was made from, and a receipt.
     deleted = [name for name in deleted if "visual" not in name]
-    assert len(deleted) == 2 * TINY.n_subjects + 1 + 4 + 4
+    assert len(deleted) == 2 * TINY.n_subjects + 1 + 4 + 4 + 3
     for name in deleted:
         (project.results / name).unlink()
         run = project.run()
@@ -127,11 +128,13 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     pictures = project.files("report/pictures")
     run = project.run()
     assert run.returncode == 0, run.text
-    assert run.jobs == Counter(extract=1, derive=1, publish=1, report=1, all=1)
+    assert run.jobs == Counter(extract=1, derive=1, connectivity=1, publish=1, report=1, all=1)
     after = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
     kept = {name: facts for name, facts in after.items() if name in before}
     changed = {name for name, facts in before.items() if kept.get(name) != facts}
-    assert changed == {"tables/publish.receipt.json"}
+    # Of connectivity only the new pairs are computed, but a data set has one file.
+    of_pairs = {f"derived/tiny/connectivity.{e}" for e in ("parquet", "parts.json", "receipt.json")}
+    assert changed == {"tables/publish.receipt.json", *of_pairs}
     drawn = {n: f for n, f in project.files("report/pictures").items() if pictures.get(n) != f}
     # Of the new region alone: where it lies, and how it responds.
     assert sorted(re.split(r"[-/.]", name)[2] for name in drawn if "-" in name) == [
@@ -147,7 +150,7 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     # Without it again: the first contents, in a new release.
     project.configure(regions=str(regions))
     run = project.run()
-    assert run.jobs == Counter(publish=1, report=1, all=1), run.text
+    assert run.jobs == Counter(connectivity=1, publish=1, report=1, all=1), run.text
     third = braindata.open_tables(project.results)
     assert third.release == 3
     assert read_release(project.results / "tables", 3).paths() == (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # What BIDS has a name for.
 BIDS_COLUMNS = ("trial_type", "response", "response_time")
@@ -61,6 +61,23 @@ class EventMapping(BaseModel):
     )
     choice: str | None = Field(default=None, description="Column with what was chosen.")
     outcome: str | None = Field(default=None, description="Column with what came of it.")
+    labels: dict[str, str] = Field(
+        default={},
+        description="What the codes in the column of trial types stand for, such as "
+        "`{1: target, 2: nontarget}`; a code that is not listed stays as it is. EEG without "
+        "`trial_type` has its types from `value`.",
+    )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _codes_are_texts(cls, labels: object) -> object:
+        if not isinstance(labels, dict):
+            return labels
+        # YAML reads a code that is a whole number as one.
+        return {
+            str(code) if isinstance(code, int) and not isinstance(code, bool) else code: label
+            for code, label in labels.items()
+        }
 
     def columns(self) -> dict[str, str]:
         """Return the columns that are named, by what they hold."""

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
+# Of each trial's spectrum, besides its bands.
+APERIODIC = "aperiodic_exponent"
+
 
 class ErpWindow(BaseModel):
     """A component of the event-related potential: where and when its mean amplitude is taken."""
@@ -33,7 +36,7 @@ class Band(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name = Field(description="Its name in `trials`.")
+    name: Name = Field(description="Its name in the tables.")
     fmin: float = Field(gt=0, le=500, description="Lower edge in Hz.")
     fmax: float = Field(gt=0, le=500, description="Upper edge in Hz.")
 
@@ -66,7 +69,7 @@ STANDARD_BANDS = (
 
 
 class SensorParameters(BaseModel):
-    """Features of EEG at sensors, trial by trial."""
+    """Features of EEG, trial by trial: at sensors and of the courses of regions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,6 +90,11 @@ class SensorParameters(BaseModel):
     band_window: tuple[float, float] = Field(
         default=(0.0, 0.8), description="Window of band power, in s from the onset."
     )
+    aperiodic: bool = Field(
+        default=True,
+        description="Whether the exponent of the aperiodic part of each trial's spectrum is "
+        "estimated, in the window of band power. Single trials show it with much noise.",
+    )
 
     @field_validator("baseline", "band_window")
     @classmethod
@@ -98,6 +106,7 @@ class SensorParameters(BaseModel):
     @model_validator(mode="after")
     def _named_once(self) -> SensorParameters:
         names = [one.name for one in self.erp] + [one.name for one in self.bands]
+        names += [APERIODIC] if self.aperiodic else []
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} is there twice")

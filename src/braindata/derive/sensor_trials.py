@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,25 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from braindata.derive.eeg_rows import (
+    Feature,
+    Scale,
+    erp_feature,
+    feature_rows,
+    of_eeg,
+    spectral_features,
+)
 from braindata.derive.parameters import EventMapping
 from braindata.derive.sensor_parameters import SensorParameters
+from braindata.derive.simultaneous import Partner
 from braindata.derive.trials import timed_events, trial_columns
-from braindata.eeg.features import band_powers, erp_amplitudes
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import TRIALS
 
 Floats = NDArray[np.float64]
 
-OUTSIDE = "its window is not within the recording"
 NO_CHANNEL = "the recording has none of the channels"
-TOO_SLOW = "the recording was sampled too slowly"
-MICROVOLT = 1e6
+MICROVOLT = Scale(1e6, "uV", "uV^2/Hz")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class SensorRecording:
         Samples per second.
     rejected : mapping of str to str
         By row of the events, why its epoch is not clean.
+    partner : Partner or None
+        What was recorded at the same time.
     """
 
     key: RecordingKey
@@ -52,16 +60,7 @@ class SensorRecording:
     names: tuple[str, ...]
     sfreq: float
     rejected: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class _Feature:
-    name: str
-    model: str
-    unit: str
-    channels: tuple[str, ...]
-    values: Floats
-    reason: str | None
+    partner: Partner | None = None
 
 
 def derive_sensor_trials(
@@ -91,86 +90,36 @@ def derive_sensor_trials(
     """
     timed = timed_events(recording.events)
     onsets = timed["onset"].to_numpy()
-    if "trial_type" not in recording.events.columns and mapping.trial_type is None:
-        mapping = mapping.model_copy(update={"trial_type": "value"})
-    shared = trial_columns(recording.key, recording.events, timed, mapping)
-    tables = [TRIALS.empty_table()]
-    for feature in [*_erps(recording, onsets, parameters), *_bands(recording, onsets, parameters)]:
-        tables.append(_rows(feature, shared, recording.rejected, len(onsets)))
-    return pa.concat_tables(tables)
+    mapping = of_eeg(mapping, recording.events)
+    shared = trial_columns(recording.key, recording.events, timed, mapping, recording.partner)
+    data = recording.data.astype(np.float64)
+    spectral = spectral_features(data, recording.sfreq, onsets, parameters, MICROVOLT)
+    features = [
+        *_erps(recording, onsets, parameters),
+        *(replace(one, channels=recording.names) for one in spectral),
+    ]
+    rows = [feature_rows(one, shared, recording.rejected, {}) for one in features]
+    return pa.concat_tables([TRIALS.empty_table(), *rows])
 
 
 def _erps(
     recording: SensorRecording, onsets: Floats, parameters: SensorParameters
-) -> list[_Feature]:
+) -> list[Feature]:
     found = []
     for window in parameters.erp:
         wanted = {name.lower() for name in window.channels}
         rows = [i for i, name in enumerate(recording.names) if name.lower() in wanted]
-        values, reason = np.full(len(onsets), np.nan), NO_CHANNEL if not rows else None
+        channels = tuple(recording.names[i] for i in rows)
+        nothing = np.full(len(onsets), np.nan)
+        feature = Feature(window.name, "erp", MICROVOLT.amplitude, nothing, NO_CHANNEL)
         if rows:
-            values = MICROVOLT * erp_amplitudes(
+            feature = erp_feature(
                 recording.data[rows].astype(np.float64),
                 recording.sfreq,
                 onsets,
-                (window.tmin, window.tmax),
-                parameters.baseline,
-                parameters.erp_h_freq,
+                (window.name, window.tmin, window.tmax),
+                parameters,
+                MICROVOLT,
             )
-        channels = tuple(recording.names[i] for i in rows)
-        found.append(_Feature(window.name, "erp", "uV", channels, values, reason))
+        found.append(replace(feature, channels=channels))
     return found
-
-
-def _bands(
-    recording: SensorRecording, onsets: Floats, parameters: SensorParameters
-) -> list[_Feature]:
-    if not parameters.bands:
-        return []
-    powers = MICROVOLT**2 * band_powers(
-        recording.data.astype(np.float64),
-        recording.sfreq,
-        onsets,
-        parameters.band_window,
-        [(band.fmin, band.fmax) for band in parameters.bands],
-    )
-    return [
-        _Feature(
-            band.name,
-            "multitaper",
-            "uV^2/Hz",
-            recording.names,
-            powers[:, index],
-            TOO_SLOW if band.fmax > 0.45 * recording.sfreq else None,
-        )
-        for index, band in enumerate(parameters.bands)
-    ]
-
-
-def _rows(
-    feature: _Feature,
-    shared: Mapping[str, Sequence[Any]],
-    rejected: Mapping[str, str],
-    n_trials: int,
-) -> pa.Table:
-    reasons = [
-        feature.reason or rejected.get(str(trial)) or (None if np.isfinite(value) else OUTSIDE)
-        for trial, value in enumerate(feature.values)
-    ]
-    estimates = [
-        None if reason else float(value)
-        for value, reason in zip(feature.values, reasons, strict=True)
-    ]
-    constant = {
-        "feature": feature.name,
-        "channels": list(feature.channels),
-        "unit": feature.unit,
-        "model": feature.model,
-    }
-    values: dict[str, Sequence[Any]] = {name: [None] * n_trials for name in TRIALS.names}
-    values |= dict(shared)
-    values |= {name: [value] * n_trials for name, value in constant.items()}
-    values |= {"estimate": estimates, "reason": reasons}
-    return pa.table(
-        {name: pa.array(values[name], TRIALS.field(name).type) for name in TRIALS.names}, TRIALS
-    )

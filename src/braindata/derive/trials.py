@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from braindata.derive.design import frame_times, nuisance_columns, trial_regressors
 from braindata.derive.lss import lss
 from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.derive.simultaneous import Partner, shared_events
 from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.keys import RecordingKey, stimulus_id
@@ -32,7 +33,7 @@ TR_TOLERANCE = 1e-3
 NO_IMAGE = "there is no image of this recording: only its behaviour is known"
 
 BIDS_NAMES = EventMapping()
-TEXT_COLUMNS = ("trial_type", "response", "choice", "outcome")
+TEXT_COLUMNS = ("response", "choice", "outcome")
 
 # A number as JSON writes it: `01` is not one, so that labels keep their leading zeros.
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
@@ -52,12 +53,15 @@ class RecordingEvents:
         Confounds under fMRIPrep's names.
     tr : float
         Repetition time in s.
+    partner : Partner or None
+        EEG that was recorded at the same time.
     """
 
     key: RecordingKey
     events: pd.DataFrame
     confounds: pd.DataFrame
     tr: float
+    partner: Partner | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def derive_trials(
             events = timed_events(recording.events)
             found = _estimate(row, recording, events, parameters)
             rows_of = (region, definition_hash, events, found, parameters.hrf_model, mapping)
-            tables.append(_rows(recording.key, recording.events, *rows_of))
+            tables.append(_rows(recording.key, recording.events, *rows_of, recording.partner))
             outcomes[name] = Outcome("done")
         except DataError as error:
             outcomes[name] = Outcome.quarantine(error)
@@ -256,6 +260,7 @@ def _rows(
     found: _Estimates,
     hrf_model: str | None,
     mapping: EventMapping,
+    partner: Partner | None = None,
 ) -> pa.Table:
     n_trials = len(timed)
     constant = {
@@ -268,7 +273,7 @@ def _rows(
         "hrf_model": hrf_model,
     }
     values: dict[str, list[Json]] = {name: [None] * n_trials for name in TRIALS.names}
-    values |= trial_columns(key, events, timed, mapping)
+    values |= trial_columns(key, events, timed, mapping, partner)
     values |= {name: [value] * n_trials for name, value in constant.items()}
     values |= {
         "estimate": list(found.estimate),
@@ -281,7 +286,11 @@ def _rows(
 
 
 def trial_columns(
-    key: RecordingKey, events: pd.DataFrame, timed: pd.DataFrame, mapping: EventMapping
+    key: RecordingKey,
+    events: pd.DataFrame,
+    timed: pd.DataFrame,
+    mapping: EventMapping,
+    partner: Partner | None = None,
 ) -> dict[str, list[Json]]:
     """Return the columns of `trials` that say which event it is, one value per event.
 
@@ -295,6 +304,8 @@ def trial_columns(
         Their times, as `timed_events` returns them.
     mapping : EventMapping
         Which columns of the events hold what.
+    partner : Partner, optional
+        The recording of the other modality that was made at the same time.
     """
     n_trials = len(timed)
     columns = {str(name): _typed(events[name]) for name in events.columns}
@@ -309,11 +320,15 @@ def trial_columns(
     scale = 1e-3 if named and mapping.response_time_unit == "ms" else 1.0
     who = ("dataset", "recording", "subject", "session", "task", "run")
     values: dict[str, list[Json]] = {name: [getattr(key, name)] * n_trials for name in who}
+    known_by = shared_events(key.recording, timed["onset"].to_numpy(), partner)
     values |= {
         "trial": list(range(n_trials)),
+        "event_recording": list(known_by[0]),
+        "event": list(known_by[1]),
         "onset": list(_nullable(timed["onset"].to_numpy())),
         "duration": list(_nullable(timed["duration"].to_numpy())),
         **{name: [_text(value) for value in held(name)] for name in TEXT_COLUMNS},
+        "trial_type": list(trial_types(events, mapping)),
         "response_time": [_float(value, scale) for value in held("response_time")],
         "stimulus": [None if f is None else stimulus_id(key.dataset, f) for f in stim_files],
         "columns": [
@@ -326,6 +341,15 @@ def trial_columns(
         ],
     }
     return values
+
+
+def trial_types(events: pd.DataFrame, mapping: EventMapping) -> list[str | None]:
+    """Return the kind of each event, codes with a label by their label."""
+    source = mapping.source("trial_type", [str(name) for name in events.columns])
+    if source is None:
+        return [None] * len(events)
+    codes = [_text(value) for value in _typed(events[source])]
+    return [None if code is None else mapping.labels.get(code, code) for code in codes]
 
 
 def _typed(column: pd.Series) -> list[Json]:

@@ -22,7 +22,7 @@ from braindata.eeg.features import aperiodic_exponent
 from braindata.eeg.line_noise import find_line_frequency, line_noise_ratio, remove_line_noise
 from braindata.eeg.montage import Placement, own_positions, place_channels
 from braindata.eeg.parameters import EegParameters
-from braindata.eeg.quality import evoked_snr
+from braindata.eeg.quality import evoked_snr, median_spectrum
 from braindata.eeg.reading import EegFiles, read_recording
 from braindata.eeg.signal import unusable_channels
 from braindata.eeg.steps import Step
@@ -58,6 +58,9 @@ class Cleaned:
         Columns of `recordings`.
     warnings : list of str
         What is odd.
+    spectrum : dict of str to list of float
+        Of the raw and of the cleaned recording, see `median_spectrum`: `frequencies`, `before`,
+        `after`.
     """
 
     raw: Any
@@ -68,6 +71,7 @@ class Cleaned:
     judged: Judged | None
     quality: dict[str, float | None]
     warnings: list[str] = field(default_factory=list)
+    spectrum: dict[str, list[float]] = field(default_factory=dict)
 
 
 class TooShortError(Exception):
@@ -141,6 +145,7 @@ def preprocess_recording(
         judged=judged,
         quality=chain.quality,
         warnings=warnings + chain.warnings,
+        spectrum=chain.spectrum,
     )
 
 
@@ -160,6 +165,7 @@ class _Chain:
         self.components: list[Component] = []
         self.quality: dict[str, float | None] = {}
         self.warnings: list[str] = []
+        self.spectrum: dict[str, list[float]] = {}
         stated = str(files.metadata.get("EEGReference") or "n/a")
         self.reference = "as recorded" if stated.lower() in ("n/a", "") else stated
         # A new object: dates, names and histories of the recording go no further.
@@ -209,6 +215,8 @@ class _Chain:
         raw, parameters = self.raw, self.parameters
         sfreq = raw.info["sfreq"]
         h_freq = min(parameters.h_freq, HIGHEST * sfreq)
+        frequencies, power = median_spectrum(raw.get_data(), sfreq)
+        self.spectrum |= {"frequencies": frequencies, "before": power}
         lines, how = self._line_frequencies()
         before = {line: line_noise_ratio(raw.get_data(), sfreq, line) for line in lines}
         seen = [ratio for ratio in before.values() if ratio is not None]
@@ -367,6 +375,7 @@ class _Chain:
         good = [name for name in self.raw.ch_names if name not in self.raw.info["bads"]]
         data = self.raw.get_data(picks=good)
         self.quality["aperiodic_exponent"] = aperiodic_exponent(data, self.raw.info["sfreq"])
+        self.spectrum["after"] = median_spectrum(data, self.raw.info["sfreq"])[1]
 
     def judge(self, onsets: Floats, labels: list[str]) -> Judged:
         many = self.too_few() is None and bool(self.placement.known.all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,20 @@ class Component:
         Of each kind.
     removed : bool
         Whether it was removed.
+    topography : dict of str to float
+        Of one that was removed, how much it contributes to each channel, relative to the largest,
+        which is positive: the sign of a component is arbitrary.
     """
 
     kind: str
     probabilities: dict[str, float]
     removed: bool
+    topography: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a sidecar."""
-        return {"kind": self.kind, "removed": self.removed, "probabilities": self.probabilities}
+        body = {"kind": self.kind, "removed": self.removed, "probabilities": self.probabilities}
+        return body | ({"topography": self.topography} if self.topography else {})
 
 
 def n_samples_needed(n_channels: int) -> int:
@@ -108,15 +113,23 @@ def fit_components(
         ica.fit(copy, decim=decimation, reject_by_annotation=True, verbose="ERROR")
         found = iclabel_label_components(copy, ica, inplace=False)
     components = []
-    for row in np.asarray(found, np.float64):
+    maps = ica.get_components()
+    for row, map_ in zip(np.asarray(found, np.float64), maps.T, strict=True):
         kind = KINDS[int(row.argmax())]
+        removed = kind in artefacts and bool(row.max() >= probability)
         components.append(
             Component(
                 kind,
                 # Beyond four digits they depend on the processor.
                 {name: round(float(value), 4) for name, value in zip(KINDS, row, strict=True)},
-                kind in artefacts and bool(row.max() >= probability),
+                removed,
+                _topography(ica.ch_names, map_) if removed else {},
             )
         )
     ica.exclude = [index for index, one in enumerate(components) if one.removed]
     return ica, components, bool(ica.n_iter_ < MAX_ITER)
+
+
+def _topography(names: Sequence[str], map_: Any) -> dict[str, float]:
+    relative = map_ / map_[np.argmax(np.abs(map_))]
+    return {name: round(float(value), 4) for name, value in zip(names, relative, strict=True)}

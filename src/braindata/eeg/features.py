@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mne
 import numpy as np
@@ -14,6 +15,11 @@ Floats = NDArray[np.float64]
 # Range of the aperiodic fit in Hz: below it drifts and filters count, above it muscle and the line.
 APERIODIC_RANGE = (2.0, 40.0)
 MAX_PEAKS = 6
+# Of a single trial: its window resolves fewer frequencies and no more than one peak.
+TRIAL_RANGE = (3.0, 40.0)
+TRIAL_PEAKS = 1
+# Half of the smoothing, in cycles per window: more, and a steep slope would come out flat.
+TRIAL_TAPERS = 1.5
 
 
 def cut_trials(data: Floats, sfreq: float, onsets: Floats, tmin: float, tmax: float) -> Floats:
@@ -161,10 +167,56 @@ def aperiodic_exponent(data: Floats, sfreq: float) -> float | None:
     power, freqs = mne.time_frequency.psd_array_welch(
         data, sfreq, fmin=low, fmax=high, n_fft=n_fft, n_overlap=n_fft // 2, verbose="ERROR"
     )
-    mean = power.mean(axis=0)
-    if not (mean > 0).all():
-        return None
     model = SpectralModel(max_n_peaks=MAX_PEAKS, verbose=False)
-    model.fit(freqs, mean, [low, high])
+    return _exponent(model, freqs, power.mean(axis=0), (low, high))
+
+
+def aperiodic_exponents(
+    data: Floats, sfreq: float, onsets: Floats, window: tuple[float, float]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the exponent of the aperiodic part of each trial's spectrum, averaged over channels.
+
+    As `aperiodic_exponent`, of a spectrum by multitapers from 3 to 40 Hz.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_channels, n_samples)
+        Continuous.
+    sfreq : float
+        Samples per second.
+    onsets : ndarray, shape (n_trials,)
+        In s.
+    window : tuple of float
+        In s from the onset.
+
+    Returns
+    -------
+    exponents : ndarray, shape (n_trials,)
+        NaN where no model fits, or the trial is not within the recording.
+    within : ndarray of bool, shape (n_trials,)
+        Whether it is within.
+    """
+    trials = cut_trials(data, sfreq, onsets, *window)
+    within = np.asarray(np.isfinite(trials).all(axis=(1, 2)), bool)
+    exponents = np.full(len(trials), np.nan)
+    if not within.any():
+        return exponents, within
+    trials = trials[within] - trials[within].mean(axis=2, keepdims=True)
+    low, high = TRIAL_RANGE[0], min(TRIAL_RANGE[1], 0.4 * sfreq)
+    bandwidth = 2 * TRIAL_TAPERS * sfreq / trials.shape[2]
+    power, freqs = mne.time_frequency.psd_array_multitaper(
+        trials, sfreq, fmin=low, fmax=high, bandwidth=bandwidth, verbose="ERROR"
+    )
+    # One for all: making it takes as long as a fit without peaks.
+    model = SpectralModel(max_n_peaks=TRIAL_PEAKS, verbose=False)
+    found = [_exponent(model, freqs, one, (low, high)) for one in power.mean(axis=1)]
+    exponents[within] = [np.nan if one is None else one for one in found]
+    return exponents, within
+
+
+def _exponent(model: Any, freqs: Floats, power: Floats, span: tuple[float, float]) -> float | None:
+    if not (power > 0).all():
+        return None
+    model.fit(freqs, power, list(span))
     exponent = float(model.get_params("aperiodic", "exponent"))
     return exponent if np.isfinite(exponent) else None

@@ -96,6 +96,8 @@ def describe(cleaned: Cleaned, path: str, parameters: EegParameters) -> dict[str
         "Steps": [step.as_json() for step in cleaned.steps],
         "Events": None if cleaned.judged is None else list(cleaned.judged.reasons),
         "Quality": cleaned.quality,
+        # In µV²/Hz, median over channels.
+        "Spectrum": cleaned.spectrum,
         "ShareMarked": float(1 - kept_samples(raw).mean()),
         "Warnings": cleaned.warnings,
         "Parameters": parameters.model_dump(mode="json"),

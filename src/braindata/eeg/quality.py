@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import mne
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+def median_spectrum(data: Floats, sfreq: float) -> tuple[list[float], list[float]]:
+    """Return the median over channels of the power density, by Welch's method in pieces of 2 s.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_channels, n_samples)
+        In V.
+    sfreq : float
+        Samples per second.
+
+    Returns
+    -------
+    frequencies : list of float
+        In Hz, from 0.5 Hz.
+    power : list of float
+        In µV²/Hz, four digits of each: more depend on the processor.
+    """
+    n_fft = min(data.shape[1], round(2 * sfreq))
+    power, frequencies = mne.time_frequency.psd_array_welch(
+        data, sfreq, fmin=0.5, fmax=sfreq / 2, n_fft=n_fft, n_overlap=n_fft // 2, verbose="ERROR"
+    )
+    median = 1e12 * np.median(power, axis=0)
+    return [round(float(f), 4) for f in frequencies], [float(f"{one:.4g}") for one in median]
 
 
 def evoked_snr(epochs: Floats, labels: NDArray[Any], times: Floats) -> float | None:

@@ -62,6 +62,21 @@ def axis_over(values: Iterable[float], n_ticks: int = 5) -> Axis:
     return Axis(tuple(ticks), inner.low, inner.high)
 
 
+def axis_within(low: float, high: float, n_ticks: int = 5) -> Axis:
+    """Return an axis from one value to another, with round ticks between them."""
+    wide = axis_over([low, high], n_ticks)
+    axis = Axis((), low, high)
+    # Ticks are known to a hundredth of a percent.
+    rounding = 1e-4 * (wide.high - wide.low)
+    places = [wide.low + tick.at / 100 * (wide.high - wide.low) for tick in wide.ticks]
+    ticks = [
+        Tick(min(max(axis.at(at), 0.0), 100.0), tick.label)
+        for at, tick in zip(places, wide.ticks, strict=True)
+        if low - rounding <= at <= high + rounding
+    ]
+    return Axis(tuple(ticks), low, high)
+
+
 @dataclass(frozen=True)
 class Measured:
     """One recording's value of a measure."""

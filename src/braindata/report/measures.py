@@ -111,7 +111,68 @@ MEASURES = (
     ),
 )
 
+# Of EEG.
+EEG_MEASURES = (
+    Measure(
+        "n_bad_channels",
+        "bad channels",
+        "",
+        0,
+        (0, 5),
+        "Channels of EEG that were found or marked as bad; less is better",
+        first=True,
+    ),
+    Measure(
+        "n_components_removed",
+        "components removed",
+        "",
+        0,
+        (0, 10),
+        "Independent components that were removed as artefacts",
+    ),
+    Measure(
+        "share_rejected",
+        "epochs rejected",
+        "",
+        3,
+        (0, 0.5),
+        "Share of events without a clean epoch; less is better",
+        first=True,
+    ),
+    Measure(
+        "line_noise_ratio",
+        "line noise",
+        "",
+        1,
+        (0, 20),
+        "Power at the line frequency of the raw EEG over that of its neighbourhood; 1 is none",
+    ),
+    Measure(
+        "evoked_snr",
+        "evoked SNR",
+        "",
+        2,
+        (0, 2),
+        "Signal-to-noise ratio (power) of the evoked responses by split halves; 0 is none",
+        first=True,
+    ),
+    Measure(
+        "aperiodic_exponent",
+        "aperiodic exponent",
+        "",
+        2,
+        (0, 2),
+        "Exponent of the aperiodic part of the cleaned spectrum",
+    ),
+)
+
 Row = Mapping[str, Any]
+
+
+def measures_of(rows: Sequence[Row]) -> tuple[Measure, ...]:
+    """Return the figures that recordings of these modalities have."""
+    kinds = {row["modality"] == "eeg" for row in rows}
+    return (MEASURES if kinds != {True} else ()) + (EEG_MEASURES if True in kinds else ())
 
 
 @dataclass(frozen=True)
@@ -136,12 +197,13 @@ def compare(rows: Sequence[Row]) -> list[tuple[Compared, ...]]:
             [row[one.column] for row in members if row[one.column] is not None], np.float64
         )
         for dataset, members in of_datasets.items()
-        for one in MEASURES
+        for one in (*MEASURES, *EEG_MEASURES)
     }
     spreads = {key: _spread(values) for key, values in known.items()}
     return [
         tuple(
-            _compared(one, row[one.column], spreads[row["dataset"], one.column]) for one in MEASURES
+            _compared(one, row[one.column], spreads[row["dataset"], one.column])
+            for one in measures_of([row])
         )
         for row in rows
     ]

@@ -15,6 +15,7 @@ from typing import get_args
 import jinja2
 
 from braindata.curate.parameters import CurateParameters
+from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.extract.parameters import ExtractParameters
 from braindata.fmri.parameters import NativeParameters
@@ -133,6 +134,10 @@ class MethodsFacts:
         From where on quality counts as bad.
     losses : str or None
         How much signal the used recordings have lost in OFC and vmPFC, in words.
+    connectivity : ConnectivityParameters or None
+        How regions were held against each other.
+    eeg_coupling : bool
+        Whether those in EEG were.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -148,6 +153,8 @@ class MethodsFacts:
     pipelines: tuple[Pipeline, ...] = ()
     quality: QualityParameters | None = None
     losses: str | None = None
+    connectivity: ConnectivityParameters | None = None
+    eeg_coupling: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,6 +231,7 @@ def methods(facts: MethodsFacts) -> MethodsText:
         cleaning=None if facts.extract is None else describe_cleaning(facts.extract, cite),
         hrf=None if facts.derive is None else _hrf(facts.derive, cite),
         nuisance=None if facts.derive is None else _nuisance(facts.derive),
+        bands=None if facts.connectivity is None else _bands(facts.connectivity),
         version=" and ".join(facts.versions.get("braindata", ())),
         software=_software(facts.versions, cite),
     )
@@ -253,6 +261,12 @@ def _count(n: int, thing: str, things: str | None = None) -> str:
 def _listed(items: Iterable[str]) -> str:
     *first, last = list(items) or [""]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def _bands(parameters: ConnectivityParameters) -> str:
+    return _listed(
+        f"{_escape(band.name)} ({band.fmin:g} to {band.fmax:g} Hz)" for band in parameters.bands
+    )
 
 
 def _cited_by(region: Region) -> list[Entry]:

@@ -17,7 +17,15 @@ from braindata.receipts import content_hash
 from braindata.regions.definition import Level
 from braindata.report.cards import dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
-from braindata.report.measures import MEASURES, Measure, compare, loss_words
+from braindata.report.eeg_page import EegPage
+from braindata.report.measures import (
+    EEG_MEASURES,
+    MEASURES,
+    Measure,
+    compare,
+    loss_words,
+    measures_of,
+)
 from braindata.report.pictures import FOLDER as PICTURES
 from braindata.report.pictures import PictureSet
 from braindata.report.recording_pictures import CAPTIONS
@@ -92,6 +100,8 @@ class Corpus:
         By data set, what curation found out beside its recordings (see `cards`).
     region_quality : mapping of str to mapping
         By name of the region, `tsnr` and `signal_loss`: medians over recordings.
+    eeg : mapping of (str, str) to EegPage
+        By data set and recording, what is shown of EEG.
     """
 
     release: int
@@ -107,6 +117,7 @@ class Corpus:
     methods: Methods | None = None
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     region_quality: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    eeg: Mapping[tuple[str, str], EegPage] = field(default_factory=dict)
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -170,7 +181,8 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
     compared = compare(with_page)
     people = subjects(with_page)
     for person in people:
-        yield page(person.page, "subject.html.j2", person=person, measures=MEASURES)
+        measures = measures_of(person.recordings)
+        yield page(person.page, "subject.html.j2", person=person, measures=measures)
     for number, row in enumerate(with_page):
         yield page(
             row["page"],
@@ -191,7 +203,11 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
     used = [row for row in recordings if row["status"] == "used"]
     measured = [row for row in with_page if _is_measured(row)]
     marks = [kind for kind in MARKS if any(row["mark"] == kind for row in measured)]
-    distributions = [_distribution(one, with_page, len(recordings)) for one in MEASURES]
+    n_eeg = sum(row["modality"] == "eeg" for row in recordings)
+    distributions = [
+        _distribution(one, with_page, n_eeg if one in EEG_MEASURES else len(recordings) - n_eeg)
+        for one in measures_of(with_page)
+    ]
     yield page(
         "quality.html",
         "quality.html.j2",
@@ -211,13 +227,16 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         warnings=_finding_rows(recordings, "warnings"),
         people=people,
         uncorrected=sum(row["distortion_corrected"] is False for row in used),
-        unknown_correction=sum(row["distortion_corrected"] is None for row in used),
+        unknown_correction=sum(
+            row["distortion_corrected"] is None and row["modality"] != "eeg" for row in used
+        ),
+        has_images=any(row["modality"] != "eeg" for row in used) or not used,
         losses=loss_words(used),
         n_regions=len(regions),
         n_people=len({(row["dataset"], row["subject"]) for row in used}),
         trials=corpus.trials,
         n_nulls=sum(corpus.trials.null_reasons.values()),
-        measures=[one for one in MEASURES if one.first],
+        measures=[one for one in measures_of(used) if one.first],
         spaces=sorted({row["space"] for row in used if row["space"]}),
         distributions=[one for one in distributions if one["measure"].first],
         recordings=with_page,
@@ -266,6 +285,7 @@ def _recording_rows(corpus: Corpus) -> list[dict[str, Any]]:
                 "name": f"{row['dataset']}/{row['recording']}",
                 "page": page_name(row["dataset"], row["recording"]) if has_page else None,
                 "pictures": pictures.files,
+                "eeg": corpus.eeg.get((row["dataset"], row["recording"])),
                 "mark": "part" if part else row["status"],
             }
         )
@@ -273,7 +293,7 @@ def _recording_rows(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _is_measured(row: Row) -> bool:
-    return any(row[measure.column] is not None for measure in MEASURES)
+    return any(row[measure.column] is not None for measure in (*MEASURES, *EEG_MEASURES))
 
 
 def _region_rows(corpus: Corpus) -> list[dict[str, Any]]:

@@ -4,12 +4,13 @@
 STEP_VERSION = {
     "pull": 1,
     "curate": 6,
-    "preprocess": 2,
+    "preprocess": 3,
     "pack": 4,
     "head": 1,
     "extract": 4,
-    "derive": 3,
-    "latents": 1,
-    "publish": 3,
-    "report": 5,
+    "derive": 4,
+    "latents": 2,
+    "connectivity": 1,
+    "publish": 4,
+    "report": 6,
 }

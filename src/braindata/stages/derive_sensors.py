@@ -22,6 +22,7 @@ from braindata.stages.job import (
     unit_receipts,
     used,
 )
+from braindata.stages.simultaneous import read_partner, simultaneous
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import TRIALS
 from braindata.tables.shards import write_shard
@@ -49,12 +50,15 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     packed = unit_receipts(layout, "packed", dataset)
     done = {name for receipt in packed.values() for name in receipt.with_state("done")}
     manifest = read_manifest(layout.manifest(dataset))
+    inventory = used(read_inventory(layout, dataset))
+    partners = simultaneous(inventory)
     rows = [
         row
-        for row in used(read_inventory(layout, dataset))
+        for row in inventory
         if row["modality"] == "eeg" and row["recording"] in done and row["events"] is not None
     ]
     events = {row["recording"]: manifest[row["events"]].sha256 for row in rows}
+    events |= {one["recording"]: manifest[one["events"]].sha256 for one in partners.values()}
     shard = layout.trials(dataset, SENSORS)
 
     def work() -> Result:
@@ -70,6 +74,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
                         names=store.names,
                         sfreq=store.sfreq,
                         rejected=store.attributes["rejected"],
+                        partner=read_partner(layout, dataset, partners.get(name)),
                     )
                 tables.append(
                     derive_sensor_trials(recording, parameters.sensors, parameters.events)

@@ -17,7 +17,7 @@ from braindata.latents.parameters import BehaviourMapping
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, merkle, receipt_beside
-from braindata.stages.events import require_columns
+from braindata.stages.events import require_codes, require_columns
 from braindata.stages.job import Result, read_inventory, run_job
 from braindata.tables.keys import RecordingKey
 from braindata.tables.shards import write_shard
@@ -69,6 +69,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         tables = [one.events for one in runs]
         named = parameters.events.columns() | parameters.behaviour.columns()
         require_columns(named, tables, dataset)
+        require_codes(parameters.events, tables, dataset)
         outcomes |= {
             name: Outcome("done", reason, "see docs/latents.md")
             for name, reason in _fit(parameters, runs, latents, fits).items()

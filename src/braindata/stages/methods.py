@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from braindata.bids.description import dataset_description
 from braindata.curate.parameters import CurateParameters
+from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.errors import BraindataError
 from braindata.extract.parameters import ExtractParameters
@@ -68,9 +69,22 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     }
     preprocessed = [r for r in _with_results(units["derivatives"]) if NATIVE in _fmri(r)]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
+    both = zip(of_regions["extract"], of_regions["derive"], strict=True)
+    # In EEG there are features of trials, and no model of a response.
+    modelled = _with_results(trials for series, trials in both if series.notes.get("size"))
+    coupled = [Receipt.read(receipt_beside(layout.connectivity(name))) for name in datasets]
+    coupled = _with_results(coupled)
     # Where nothing was extracted from images, how it would have been says nothing.
     settings = [{"extract": r.parameters["extract"]} for r in extracted if r.notes["size"]]
-    ran = [*pulled, *curated, *preprocessed, *_with_results(units["packed"]), *extracted, *derived]
+    ran = [
+        *pulled,
+        *curated,
+        *preprocessed,
+        *_with_results(units["packed"]),
+        *extracted,
+        *derived,
+        *coupled,
+    ]
     definitions = {_key(receipt): receipt.parameters["region"] for receipt in of_regions["extract"]}
     parameters = _common("extract", settings)
     return MethodsFacts(
@@ -80,7 +94,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         space=_common("preprocess", [s for r in preprocessed for s in r.notes["space"].values()]),
         extract=parameters and ExtractParameters.model_validate(parameters["extract"]),
         regions=tuple(Region.model_validate(definitions[region]) for region in sorted(definitions)),
-        derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in derived]),
+        derive=_model(DeriveParameters, "derive", [r.parameters["derive"] for r in modelled]),
         versions=_versions([*ran, published]),
         chosen=_is_chosen(published, curated),
         pipelines=_pipelines(_with_results(units["derivatives"])),
@@ -89,6 +103,12 @@ def collect_facts(layout: Layout) -> MethodsFacts:
             "pack",
             [r.parameters["pack"]["quality"] for r in _with_results(units["packed"])],
         ),
+        connectivity=_model(
+            ConnectivityParameters,
+            "connectivity",
+            [r.parameters["connectivity"] for r in coupled if len(regions) > 1],
+        ),
+        eeg_coupling=bool(published.parameters.get("sensors")),
         losses=_losses(layout, published.notes["release"]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]

@@ -151,6 +151,8 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
                 found[f"{folder}/{dataset}/{unit}"] = receipt
         latents = receipt_beside(layout.latents(dataset))
         found[f"latents/{dataset}"] = Receipt.read(latents)
+        connectivity = receipt_beside(layout.connectivity(dataset))
+        found[f"connectivity/{dataset}"] = Receipt.read(connectivity)
         for region in parameters.regions:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
@@ -198,6 +200,7 @@ def _shards(
         for table, path in (
             ("trials", layout.behaviour(dataset)),
             ("latents", layout.latents(dataset)),
+            ("connectivity", layout.connectivity(dataset)),
         ):
             shards[table].append(shown(path, table, path.stem))
         folder = staging / "latent_fits" / dataset

@@ -19,6 +19,7 @@ from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.spaces import Spaces
+from braindata.report.eeg_page import EegPage
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.recording_pictures import recording_pictures, template_picture
 from braindata.report.region_pictures import region_pictures
@@ -28,6 +29,7 @@ from braindata.stages import STEP_VERSION
 from braindata.stages.job import unit_receipts
 from braindata.stages.pseudonymising import pseudonyms_of, with_labels
 from braindata.stages.recordings import PUBLISH
+from braindata.stages.report_eeg import eeg_series, recording_page
 from braindata.tables.reading import Tables, open_tables
 
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
@@ -78,6 +80,8 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
     faults = _faults(layout, units, sorted(keys.values()), datasets)
     recordings = []
     pictures = {}
+    eeg: dict[tuple[str, str], EegPage] = {}
+    courses = eeg_series(tables) if any(row["modality"] == "eeg" for row in rows) else {}
     for row in rows:
         own = labels.get(row["dataset"])
         labelled = row if own is None else row | own[row["recording"], row["path"]]
@@ -87,7 +91,12 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
             stated = {name: value for name, value in row.items() if value is not None}
             told |= stated | {"log": None, "file": None}
         recordings.append(told)
-        pictures[row["dataset"], row["recording"]] = _recording_set(layout, labelled, units, shelf)
+        at = row["dataset"], row["recording"]
+        pictures[at] = _recording_set(layout, labelled, units, shelf)
+        unit = units.get((row["dataset"], labelled["unit"]))
+        if row["modality"] == "eeg" and unit is not None:
+            made = recording_page(layout, labelled, unit.preprocessed, courses.get(at, []), shelf)
+            eeg |= {} if made is None else {at: made}
     regions = tables["regions"].to_pyarrow().to_pylist()
     return Corpus(
         release=release,
@@ -96,6 +105,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         trials=_trial_counts(tables),
         coverage=_coverage(tables),
         region_quality=_region_quality(tables),
+        eeg=eeg,
         strategy=STRATEGY,
         responses={
             row["region"]: _responses(

@@ -114,6 +114,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("derive", (dataset, region))
         case ["derived", dataset, "latents"]:
             return Job("latents", (dataset,))
+        case ["derived", dataset, "connectivity"]:
+            return Job("connectivity", (dataset,))
         case ["tables", "publish"]:
             return Job("publish")
         case ["report", "report"]:
@@ -153,6 +155,8 @@ class Unfinished:
                 place = ("extract", dataset, file.split(".")[0])
             case ["derived", dataset, "trials", file]:
                 place = ("derive", dataset, file.split(".")[0])
+            case ["derived", dataset, file] if file.startswith("connectivity."):
+                place = ("connectivity", dataset)
             case ["derived", dataset, _]:
                 place = ("latents", dataset)
             case ["head" | "report" as stage, *_]:

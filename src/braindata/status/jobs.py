@@ -19,7 +19,7 @@ JobState = Literal["done", "running", "waiting", "interrupted", "failed"]
 JOB_STATES: tuple[JobState, ...] = ("done", "running", "waiting", "interrupted", "failed")
 PER_UNIT = ("preprocess", "pack")
 PER_REGION = ("extract", "derive")
-PER_DATASET = ("pull", "curate", "latents")
+PER_DATASET = ("pull", "curate", "latents", "connectivity")
 # The folder of each stage's receipts, below it the job; those of regions lie beside their shards.
 FOLDERS = {"pull": "raw", "curate": "curated", "preprocess": "derivatives", "pack": "packed"}
 
@@ -59,6 +59,8 @@ class Job:
             return receipt_beside(shard(*self.key))
         if self.stage == "latents":
             return receipt_beside(layout.latents(*self.key))
+        if self.stage == "connectivity":
+            return receipt_beside(layout.connectivity(*self.key))
         return layout.receipt("tables" if self.stage == "publish" else self.stage, self.stage)
 
     def log(self, layout: Layout) -> Path:

@@ -333,6 +333,12 @@ TRIALS = pa.schema(
     [
         *_WHO,
         _count("trial", "Index of the row in the events file, from 0."),
+        _text(
+            "event_recording",
+            "The recording that the event is known by: of fMRI and EEG recorded at the same time "
+            "the first by name, else its own. With `event` it joins the trials of both.",
+        ),
+        _count("event", "The event's row in the events file of `event_recording`, from 0."),
         *_REGION,
         _number("onset", "Onset from the start of the recording.", "s"),
         _number("duration", "Duration.", "s"),
@@ -346,11 +352,14 @@ TRIALS = pa.schema(
         _text(
             "feature",
             "What was estimated: `bold`; of EEG a component of the event-related potential such as "
-            "`P300`, or a band such as `alpha`, whose `region` is null at sensors.",
+            "`P300`, a band such as `alpha`, or `aperiodic_exponent`; `region` is null at sensors.",
         ),
         _column("channels", _STRINGS, "Channels of EEG that were averaged; null for regions."),
         _text(
-            "unit", "Of the estimate: `percent` (of the region's mean signal), `uV` or `uV^2/Hz`."
+            "unit",
+            "Of the estimate: `percent` (of the region's mean signal), of sensors `uV` or "
+            "`uV^2/Hz`, of regions in EEG `pA·m` or `(pA·m)^2/Hz` (of sLORETA `1` or `1/Hz`), of "
+            "an exponent `1`.",
         ),
         _number(
             "estimate",
@@ -366,10 +375,65 @@ TRIALS = pa.schema(
         _text(
             "model",
             "How it was estimated: `lss` (least squares separate), `erp` (mean amplitude against "
-            "the baseline) or `multitaper` (power density).",
+            "the baseline), `multitaper` (power density) or `specparam` (Donoghue et al. 2020, "
+            "doi:10.1038/s41593-020-00744-x).",
         ),
         _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
         _text("reason", "Why the estimate is null."),
+        _text("eeg_class", "Of regions in EEG, see `series`: how far the montage can be trusted."),
+        _number("localisation_error", "Of regions in EEG, see `series`.", "mm"),
+        _number("crosstalk_max", "Of regions in EEG, see `series`.", "1"),
+    ]
+)
+
+CONNECTIVITY = pa.schema(
+    [
+        *_WHO,
+        _text("modality", "`fmri` or `eeg`."),
+        _text("region_a", "The first region by name, see `regions`."),
+        _text("region_b", "The other one."),
+        _text("definition_hash_a", "Hash of the definition of `region_a`, see `regions`."),
+        _text("definition_hash_b", "Hash of the definition of `region_b`."),
+        _text(
+            "kind",
+            "fMRI: `correlation`, `partial_correlation`, `ledoit_wolf_correlation`, "
+            "`ledoit_wolf_partial_correlation` of cleaned series, `beta_series` of the trials of a "
+            "condition. EEG: `wpli` (weighted phase lag index, from 0 to 1, higher by chance the "
+            "fewer pieces there are), `wpli2_debiased` (its square, 0 by chance), "
+            "`imaginary_coherence` (with a sign: swapped regions change it).",
+        ),
+        _text("strategy", "Cleaning of the series, see `series`; null for `beta_series`."),
+        _text("band", "Band of frequencies (EEG)."),
+        _text("condition", "The trials' `trial_type` (`beta_series`)."),
+        _column(
+            "given",
+            _STRINGS,
+            "The other regions that a partial or regularised value takes account of; null for "
+            "kinds that know the pair only.",
+        ),
+        _number("value", "In `unit`; null for the `reason`.", "see the column `unit`"),
+        _number(
+            "standard_error",
+            "Of Fisher's z, by `n_effective` less 3 and the regions given (of `beta_series` by the "
+            "trials less 3); null where none is known.",
+            "see the column `unit`",
+        ),
+        _text("unit", "`z` (Fisher's z of a correlation) or `1`."),
+        _count("n_kept", "Volumes, trials or pieces of EEG that it was made from."),
+        _number(
+            "n_effective",
+            "How many independent volumes these are worth, by the autocorrelations of both series "
+            "(Afyouni et al. 2019, doi:10.1016/j.neuroimage.2019.05.011). What cleaning took away "
+            "is not counted.",
+            "1",
+        ),
+        _number(
+            "crosstalk",
+            "How much one region contributes to the other's course in EEG, relative to the "
+            "region's own; the larger of both ways.",
+            "1",
+        ),
+        _text("reason", "Why there is no value."),
     ]
 )
 
@@ -479,6 +543,7 @@ TABLES: dict[str, pa.Schema] = {
     "series": SERIES,
     "trials": TRIALS,
     "stimuli": STIMULI,
+    "connectivity": CONNECTIVITY,
     "latents": LATENTS,
     "latent_fits": LATENT_FITS,
 }
