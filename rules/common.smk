@@ -41,6 +41,7 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
     region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+    group=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
 
 
 def output_folder(wildcards):
@@ -96,6 +97,21 @@ def shards():
     )
 
 
+def aligned():
+    return expand(
+        f"{OUT}/aligned/{{dataset}}/{{group}}.{{file}}",
+        dataset=PLAN.datasets,
+        group=list(PLAN.groups),
+        file=[
+            "parquet",
+            "patterns.parquet",
+            "maps.npz",
+            "template.npz",
+            "receipt.json",
+        ],
+    )
+
+
 def sensors():
     return expand(
         [
@@ -138,7 +154,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return units + shards() + sensors() + behaviour()
+    return units + shards() + aligned() + sensors() + behaviour()
 
 
 def everything(wildcards):

@@ -80,7 +80,13 @@ preprocess:
     ("old", "new", "line", "told", "hint"),
     [
         ("output: out", "uotput: out", 2, "uotput is not known; did you mean output?", None),
-        ("output: out", "zzz: out", 2, "zzz is not known; known: curate, datasets, derive", None),
+        (
+            "output: out",
+            "zzz: out",
+            2,
+            "zzz is not known; known: align, curate, datasets, derive",
+            None,
+        ),
         (
             "min_volumes: 50",
             "min_volumes: 5",

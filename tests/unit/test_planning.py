@@ -46,6 +46,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "datasets": ["ds"],
         "sensors": [],
         "regions": list(plan.regions),
+        "groups": [],
         "publish": {"exclude": []},
         "decisions": {},
         "pseudonyms": "",

@@ -6,6 +6,7 @@ STEP_VERSION = {
     "curate": 6,
     "preprocess": 2,
     "pack": 4,
+    "align": 1,
     "head": 1,
     "extract": 4,
     "derive": 3,
