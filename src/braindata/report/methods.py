@@ -14,6 +14,7 @@ from typing import get_args
 
 import jinja2
 
+from braindata.align.parameters import AlignSettings
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.extract.parameters import ExtractParameters
@@ -131,6 +132,10 @@ class MethodsFacts:
         What preprocessed recordings other than we ourselves.
     quality : QualityParameters or None
         From where on quality counts as bad.
+    align : AlignSettings or None
+        How people were aligned; None where nobody was.
+    aligned : mapping of str to int
+        Method, and in how many groups of regions of data sets it was used.
     losses : str or None
         How much signal the used recordings have lost in OFC and vmPFC, in words.
     """
@@ -148,6 +153,8 @@ class MethodsFacts:
     pipelines: tuple[Pipeline, ...] = ()
     quality: QualityParameters | None = None
     losses: str | None = None
+    align: AlignSettings | None = None
+    aligned: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

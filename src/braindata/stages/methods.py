@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from braindata.align.parameters import AlignSettings
 from braindata.bids.description import dataset_description
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
@@ -67,10 +68,17 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         for stage, path in (("extract", layout.series), ("derive", layout.trials))
     }
     preprocessed = [r for r in _with_results(units["derivatives"]) if NATIVE in _fmri(r)]
+    aligned = [
+        receipt
+        for name in datasets
+        for group in published.parameters.get("groups", ())
+        if (receipt := Receipt.read(receipt_beside(layout.alignment(name, group)))).notes["method"]
+    ]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
     # Where nothing was extracted from images, how it would have been says nothing.
     settings = [{"extract": r.parameters["extract"]} for r in extracted if r.notes["size"]]
     ran = [*pulled, *curated, *preprocessed, *_with_results(units["packed"]), *extracted, *derived]
+    ran += aligned
     definitions = {_key(receipt): receipt.parameters["region"] for receipt in of_regions["extract"]}
     parameters = _common("extract", settings)
     return MethodsFacts(
@@ -89,6 +97,8 @@ def collect_facts(layout: Layout) -> MethodsFacts:
             "pack",
             [r.parameters["pack"]["quality"] for r in _with_results(units["packed"])],
         ),
+        align=_model(AlignSettings, "align", [r.parameters["align"] for r in aligned]),
+        aligned=Counter(receipt.notes["method"] for receipt in aligned),
         losses=_losses(layout, published.notes["release"]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]
