@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pybtex.database import BibliographyData, parse_string
 
+from braindata.align.parameters import AlignSettings
 from braindata.bids.confounds import MOTION_24
 from braindata.config_regions import load_regions
-from braindata.align.parameters import AlignSettings
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import MIN_SAMPLED_HEIGHT

@@ -12,5 +12,5 @@ STEP_VERSION = {
     "derive": 3,
     "latents": 1,
     "publish": 3,
-    "report": 5,
+    "report": 6,
 }
