@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,6 +33,8 @@ from braindata.stages.leaving_out import without_people
 from braindata.stages.pseudonymising import pseudonymised
 from braindata.tables.keys import RecordingKey
 from braindata.tables.pseudonyms import Pseudonyms
+from braindata.tables.publish import publish
+from braindata.tables.reading import open_tables
 from tests.unit.align_stores import Phantom, region, write_inventory, write_phantom
 
 VMPFC = region("vmpfc")
@@ -354,3 +358,25 @@ def test_what_is_passed_on_has_pseudonyms_and_lacks_whom_people_leave_out(tmp_pa
         layout.alignment("ds", GROUP.key), "alignment", of_one, tmp_path / "left.parquet"
     )
     assert pq.read_table(left)["subject"].to_pylist() == ["01", "02", "04"]
+
+
+def test_all_readers_read_the_tables(tmp_path: Path) -> None:
+    layout = small(tmp_path, broken={"03": "constant"})
+    _, rows = aligned(layout, shared_stimulus=True)
+    shards = {
+        "alignment": [layout.alignment("ds", GROUP.key)],
+        "patterns": [layout.patterns("ds", GROUP.key)],
+    }
+    publish(layout.tables(), shards, {})
+    view = open_tables(layout.output)["patterns"]
+    expected = [row["vector"] for row in rows]
+    assert view.to_pyarrow()["vector"].to_pylist() == expected
+    assert view.to_polars()["vector"].to_list() == expected
+    frame = view.to_pandas(where={"subject": "01", "region_group": "vmpfc"})
+    assert np.array(frame["vector"].tolist()).shape == (20, len(expected[0]))
+    assert view.to_pandas(["in_fit"], where={"subject": "03"})["in_fit"].isna().all()
+    (file,) = (layout.tables() / "patterns").rglob("*.parquet")
+    assert pl.read_parquet(file)["vector"].dtype == pl.List(pl.Float32)
+    assert len(pd.read_parquet(file)) == len(rows)
+    names = open_tables(layout.output)["alignment"].schema
+    assert all(field.metadata[b"description"] for field in names)

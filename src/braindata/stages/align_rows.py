@@ -172,7 +172,7 @@ def _vectors(
         return nothing, list(reasons)
     mapped = fitted.model.transform(subject, estimates[there]).astype(np.float32)
     for number, vector in zip(there, mapped, strict=True):
-        nothing[number] = vector.tolist()
+        nothing[number] = vector
     return nothing, list(reasons)
 
 
