@@ -47,6 +47,7 @@ class Phantom:
     voxel: float = 4.0
     amplitude: float = 6.0
     noise: float = 8.0
+    mean_response: float = 5.0
     # Whether the film has events, the same in everybody.
     film_events: bool = False
     seed: int = 0
@@ -82,16 +83,18 @@ def write_phantom(layout: Layout, chosen: Phantom, dataset: str = "ds") -> None:
         bases = [_basis(len(voxels), rng) for voxels in inside]
         for name in ("film", *(f"task_run-{n + 1}" for n in range(chosen.n_runs))):
             recording = f"sub-{label}_task-{name}_bold"
+            shared = np.zeros(chosen.n_film)
             if name == "film":
                 common = film
                 kinds, onsets = ["scene"] * 4, np.arange(4) * 90.0
             else:
                 kinds = rng.permutation(np.repeat(["gain", "loss"], chosen.n_trials // 2)).tolist()
                 onsets = 10.0 + 10.0 * np.arange(chosen.n_trials) + rng.uniform(0, 2, len(kinds))
-                common = _responses(onsets, kinds, codes)
+                responses = _responses(onsets)
+                common = responses @ np.array([codes[kind] for kind in kinds])
+                # All trials alike, whatever they are of.
+                shared = chosen.mean_response * responses.sum(axis=1)
             n_volumes = len(common)
-            # All trials alike, whatever they are of.
-            shared = np.zeros(n_volumes) if name == "film" else 2 * np.abs(common).mean(axis=1)
             n_voxels = int(np.prod(grid.shape))
             samples = 1000 + chosen.noise * rng.standard_normal((n_voxels, n_volumes))
             for voxels, basis in zip(inside, bases, strict=True):
@@ -168,8 +171,9 @@ def _basis(n_voxels: int, rng: np.random.Generator) -> np.ndarray:
     return np.linalg.qr(basis - basis.mean(axis=0))[0]
 
 
-def _responses(onsets: np.ndarray, kinds: list[str], codes: Mapping[str, np.ndarray]) -> np.ndarray:
+def _responses(onsets: np.ndarray) -> np.ndarray:
+    """Return the response to each trial, shape (n_volumes, n_trials), with a height of 1."""
     n_volumes = int((onsets[-1] + 20) / TR)
     times = frame_times(n_volumes, TR, 0.5)
     regressors, heights = trial_regressors(onsets, np.ones(len(onsets)), times, "spm")
-    return (regressors / heights) @ np.array([codes[kind] for kind in kinds])
+    return regressors / heights

@@ -127,7 +127,7 @@ def test_scrambled_patterns_are_decoded_where_means_say_nothing(phantom: Layout)
     }
     assert decoded(by_person(task, "vector")) >= 0.7
     # 320 trials: a standard error of .028 around chance, were they independent.
-    assert abs(decoded(by_person(means(phantom), "estimate")) - 0.5) < 0.1
+    assert decoded(by_person(means(phantom), "estimate")) < 0.6
     after, before, chance = (
         np.mean([row[f"decoding_{name}"] for row in rows.values()])
         for name in ("after", "before", "chance")
