@@ -24,9 +24,11 @@ from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.extract.strategies import BUILT_IN
 from braindata.layout import Layout
-from braindata.pack.store import open_store
+from braindata.pack.store import Grid, open_store, write_store
 from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.definition import Region
+from braindata.regions.resolve import resolve
+from braindata.regions.template import grey_matter
 from braindata.stages import align
 from braindata.stages.job import read_inventory
 from braindata.stages.leaving_out import without_people
@@ -380,3 +382,36 @@ def test_all_readers_read_the_tables(tmp_path: Path) -> None:
     assert len(pd.read_parquet(file)) == len(rows)
     names = open_tables(layout.output)["alignment"].schema
     assert all(field.metadata[b"description"] for field in names)
+
+
+def test_in_noise_all_scores_are_at_chance(tmp_path: Path) -> None:
+    rows, _ = aligned(small(tmp_path, n_people=6, amplitude=0.0), shared_stimulus=True)
+    for name in ("matching", "prediction", "decoding"):
+        after, chance, spread = (
+            np.array([row[f"{name}_{what}"] for row in rows.values()])
+            for what in ("after", "chance", "chance_sd")
+        )
+        # Six people whose scores rest on each other's series: as if there were two.
+        assert abs((after - chance).mean()) < 3 * spread.mean() / 2**0.5 + 0.01
+
+
+def test_without_grey_matter_elsewhere_there_is_no_connectivity(tmp_path: Path) -> None:
+    layout = small(tmp_path)
+    for row in read_inventory(layout, "ds"):
+        path = layout.store("ds", row["recording"])
+        with open_store(path) as store:
+            inside = resolve_on(store.grid)
+            samples = store.read_voxels(store.order.positions(inside))
+            grid, confounds = store.grid, store.confounds
+        there = np.ones(len(inside), bool)
+        write_store(path, samples, grid, inside, there, 2.0, confounds, {})
+    write_inventory(layout, read_inventory(layout, "ds"))
+    rows, _ = aligned(layout, settings={"method": "connectivity"})
+    assert rows["01"]["reason"] == (
+        "there are 0 blocks of grey matter beside the group, and 20 are needed"
+    )
+
+
+def resolve_on(grid: Grid) -> np.ndarray:
+    grey = grey_matter(grid.affine, grid.shape)
+    return resolve(VMPFC, grid.affine, grid.shape, grey, grid.space).voxels

@@ -32,6 +32,8 @@ from braindata.regions.template import grey_matter
 from braindata.tables.keys import RecordingKey
 
 Array = NDArray[Any]
+# What a voxel is cannot be told from how it goes with fewer.
+MINIMUM_TARGETS = 20
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,11 @@ def read(
                 if blocks is None:
                     grey = grey_matter(store.grid.affine, store.grid.shape)
                     blocks = target_blocks(store, grey, n_targets, where.voxels)
+                if n_targets and len(blocks) < MINIMUM_TARGETS:
+                    raise DataError(
+                        f"there are {len(blocks)} blocks of grey matter beside the group, and"
+                        f" {MINIMUM_TARGETS} are needed"
+                    )
                 voxels = read_voxels(store, where.voxels, preset, blocks)
                 confounds, stated = store.confounds, store.attributes.get("start_time")
         except DataError as error:
