@@ -82,6 +82,7 @@ ALIGN_PEERS = --with fmralign==0.0.6 --with brainiak==0.12 --with mpich==5.0.1 -
 bench-align: $(READY)
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align
 	.uv/bin/uv run --frozen $(ALIGN_PEERS) python -m tests.bench.align_film
+	$(BIN)/python -m tests.bench.align_phantom
 
 bench-scale: $(READY)
 	$(BIN)/python -m tests.bench.scale

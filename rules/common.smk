@@ -41,6 +41,7 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
     region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+    group=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
 
 
 def output_folder(wildcards):
@@ -97,6 +98,21 @@ def shards():
     )
 
 
+def aligned():
+    return expand(
+        f"{OUT}/aligned/{{dataset}}/{{group}}.{{file}}",
+        dataset=PLAN.datasets,
+        group=list(PLAN.groups),
+        file=[
+            "parquet",
+            "patterns.parquet",
+            "maps.npz",
+            "template.npz",
+            "receipt.json",
+        ],
+    )
+
+
 def sensors():
     return expand(
         [
@@ -142,7 +158,7 @@ def inventories():
 def release_inputs():
     """What a release rests on: one file for the units of a data set, and every shard."""
     units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
-    return units + shards() + sensors() + behaviour() + connectivity()
+    return units + shards() + aligned() + sensors() + behaviour() + connectivity()
 
 
 def everything(wildcards):

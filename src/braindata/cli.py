@@ -158,6 +158,17 @@ def gather(output: Path, dataset: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+@_PARAMETERS
+def align(output: Path, dataset: str, parameters: str) -> None:
+    """Bring the voxels of a group of regions into one space of all people of a data set."""
+    from braindata.stages import align as stage
+
+    stage.run(_layout(output), dataset, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 def head(output: Path, parameters: str) -> None:
     """Make the models of the head that regions in EEG rest on, once."""

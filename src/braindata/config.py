@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from braindata.align.parameters import AlignParameters
 from braindata.config_errors import wrong
 from braindata.config_lines import Document, locate, read_document
 from braindata.config_paths import base_folder, existing, looked_in, project
@@ -20,7 +21,7 @@ from braindata.derive.sensor_parameters import SensorParameters
 from braindata.eeg.parameters import EegParameters
 from braindata.eeg.source_parameters import HeadParameters, SourceParameters
 from braindata.errors import UsageError
-from braindata.extract.parameters import ExtractParameters
+from braindata.extract.parameters import ExtractParameters, cleanings
 from braindata.fmri.backends import FmriParameters
 from braindata.latents.names import ModelName
 from braindata.latents.parameters import BehaviourMapping
@@ -28,6 +29,7 @@ from braindata.layout import PUBLISHED
 from braindata.pack.parameters import PackParameters
 from braindata.pull.parameters import PullSection, Subset
 from braindata.pull.source import LOCK_NAME, Remote
+from braindata.regions.labels import nearest
 from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
 from braindata.tables.parameters import PublishParameters
 
@@ -55,6 +57,26 @@ class DatasetEvents(EventMapping, BehaviourMapping):
     def of_behaviour(self) -> BehaviourMapping:
         """Return what models of behaviour need besides."""
         return BehaviourMapping(**self.model_dump(include=set(BehaviourMapping.model_fields)))
+
+
+class DatasetAlignment(Alignment):
+    """How the people of a data set are aligned."""
+
+    shared_stimulus: bool | None = Field(
+        default=None,
+        description="Whether people saw or heard the same at the same time in the recordings that "
+        "maps are fitted on: true for a film. Without it, events that agree in all people say so.",
+    )
+    members: tuple[str, ...] = Field(
+        default=(),
+        description="Labels of the people from whom templates are made; the others enter them as "
+        "they are, and a new person changes nobody's vectors. Empty: all, and a new person "
+        "makes a new template.",
+    )
+
+    def of_curation(self) -> Alignment:
+        """Return what the inventory says of each recording."""
+        return Alignment(**self.model_dump(include=set(Alignment.model_fields)))
 
 
 class Dataset(Section):
@@ -98,9 +120,10 @@ class Dataset(Section):
         default_factory=DatasetEvents,
         description="Which columns of its events files hold what of a trial.",
     )
-    alignment: Alignment = Field(
-        default_factory=Alignment,
-        description="Which recordings people's maps into a common space are fitted on.",
+    alignment: DatasetAlignment = Field(
+        default_factory=DatasetAlignment,
+        description="Which recordings people's maps into a common space are fitted on; without it "
+        "the first half of the runs, or of the only one. See docs/alignment.md.",
     )
     models: tuple[ModelName, ...] = Field(
         default=(),
@@ -189,6 +212,11 @@ class Config(Section):
     pack: PackParameters = Field(
         default_factory=PackParameters, description="What is kept of a preprocessed recording."
     )
+    align: AlignParameters = Field(
+        default_factory=AlignParameters,
+        description="How people's voxels are brought into a common space; nothing is, unless "
+        "`groups` are named. See docs/alignment.md.",
+    )
     extract: ExtractParameters = Field(
         default_factory=ExtractParameters, description="How a region's series is made."
     )
@@ -267,6 +295,7 @@ def parse_config(values: Mapping[str, Any], documents: Sequence[Document] = ()) 
             file=locate(("pack", "store"), values, documents),
             hint="set pack.store: true, or leave that strategy out",
         )
+    _check_alignment(config, values, documents)
     # Two names that differ in case only are one folder on some file systems.
     ids = [dataset.id.lower() for dataset in config.datasets]
     for number, name in enumerate(ids):
@@ -278,6 +307,25 @@ def parse_config(values: Mapping[str, Any], documents: Sequence[Document] = ()) 
                 hint="give each data set a name of its own",
             )
     return config
+
+
+def _check_alignment(
+    config: Config, values: Mapping[str, Any], documents: Sequence[Document]
+) -> None:
+    if config.align.groups and not config.pack.store:
+        raise UsageError(
+            "align.groups: alignment needs the voxels",
+            file=locate(("pack", "store"), values, documents),
+            hint="set pack.store: true, or leave align.groups empty",
+        )
+    name, known = config.align.strategy, cleanings(config.extract)
+    if name not in known:
+        near = nearest(name, known)
+        raise UsageError(
+            f"align.strategy: there is no strategy {name}",
+            file=locate(("align", "strategy"), values, documents),
+            hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}",
+        )
 
 
 def load_config(

@@ -101,6 +101,22 @@ class Layout:
         """The trials of one region (``name-hash``), or at `SENSORS`, of a data set's recordings."""
         return self.output / "derived" / dataset / "trials" / f"{region}.parquet"
 
+    def alignment(self, dataset: str, group: str) -> Path:
+        """How well people of a data set are aligned in a group of regions (``name-hash``)."""
+        return self.output / "aligned" / dataset / f"{group}.parquet"
+
+    def patterns(self, dataset: str, group: str) -> Path:
+        """Their trials in the common space of the group."""
+        return self.output / "aligned" / dataset / f"{group}.patterns.parquet"
+
+    def maps(self, dataset: str, group: str) -> Path:
+        """Everybody's maps into that space."""
+        return self.output / "aligned" / dataset / f"{group}.maps.npz"
+
+    def alignment_template(self, dataset: str, group: str) -> Path:
+        """The templates of the group's parcels, and where their voxels lie."""
+        return self.output / "aligned" / dataset / f"{group}.template.npz"
+
     def latents(self, dataset: str) -> Path:
         """What models of behaviour say of each trial of a data set."""
         return self.output / "derived" / dataset / "latents.parquet"

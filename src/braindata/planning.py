@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from braindata.align.parameters import Group, find_groups
 from braindata.config import Config, SpacesSection, load_config, lock_path, remotes_of
 from braindata.config_exclusions import read_exclusions
 from braindata.config_lines import read_document
@@ -21,6 +22,7 @@ from braindata.config_pseudonyms import pseudonym_key
 from braindata.config_regions import read_regions
 from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
+from braindata.extract.parameters import cleanings
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
 from braindata.layout import PUBLISHED, SENSORS, Layout
@@ -71,6 +73,8 @@ class Plan:
         Regions by ``name-hash``, sorted by name.
     placing : Placing
         The files that regions are made from, and how regions get into the space of the images.
+    groups : dict of str to Group
+        Groups of regions that people are aligned in, by ``name-hash``.
     preprocess : PreprocessPlan
         Which backend preprocesses which data set, and what it needs.
     eeg : EegPlan
@@ -92,6 +96,9 @@ class Plan:
         )
         found = read_regions(self.config.regions)
         self.regions: dict[str, Region] = {region.key: region for region in found.regions}
+        self.groups: dict[str, Group] = {
+            group.key: group for group in find_groups(found.regions, self.config.align.groups)
+        }
         spaces, transforms = read_spaces(self.config.spaces)
         region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
         self.placing = Placing(region_files, spaces)
@@ -199,6 +206,8 @@ class Plan:
                 }
                 sources = self.eeg.sources(dataset, one_region)
                 return _json(told if sources is None else told | {"sources": sources})
+            case "align" if region is not None and dataset is not None:
+                return _json(self._align_parameters(region, dataset))
             case "head":
                 return _json(self.eeg.head())
             case "derive" if dataset is not None:
@@ -229,6 +238,20 @@ class Plan:
         """Return the file of the pseudonyms' key; only which key it is, is in a rule's `params`."""
         return str(self._key or "")
 
+    def _align_parameters(self, group: str, dataset: str) -> dict[str, Any]:
+        one = self._datasets[dataset]
+        chosen = self.config.align
+        return {
+            "group": self.groups[group],
+            "align": chosen.settings(),
+            "cleaning": cleanings(self.config.extract)[chosen.strategy],
+            "derive": self.config.derive,
+            "events": one.event_mapping.of_trials(),
+            "shared_stimulus": one.alignment.shared_stimulus,
+            "members": sorted(one.alignment.members),
+            "spaces": self.placing.spaces.concerning(self.groups[group].spaces),
+        }
+
     def _publish_parameters(self) -> dict[str, Any]:
         at = {name: d.at("publish") for name, d in self._decisions.items()}
         decisions = {name: _plain(d) for name, d in at.items() if d != Decisions()}
@@ -240,6 +263,7 @@ class Plan:
             "datasets": self.datasets,
             "sensors": self.sensors,
             "regions": list(self.regions),
+            "groups": list(self.groups),
             "publish": self.config.publish,
             "decisions": decisions,
             "pseudonyms": fingerprint(key) if key else "",
@@ -254,7 +278,7 @@ class Plan:
             tasks=one.tasks,
             decisions=decisions,
             derivatives=self.preprocess.derivatives(dataset),
-            alignment=one.alignment,
+            alignment=one.alignment.of_curation(),
         )
 
     def step_version(self, stage: str) -> int:
@@ -313,6 +337,9 @@ class Plan:
             planned[latents] = ("latents", None, dataset)
             connectivity = receipt_beside(self.layout.connectivity(dataset))
             planned[connectivity] = ("connectivity", None, dataset)
+            for group in self.groups:
+                aligned = receipt_beside(self.layout.alignment(dataset, group))
+                planned[aligned] = ("align", group, dataset)
             for region in self.regions:
                 series, trials = (
                     f(dataset, region) for f in (self.layout.series, self.layout.trials)
@@ -465,7 +492,9 @@ def claim(plan: Plan) -> None:
             receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()
-    Planned(tuple(plan.datasets), tuple(plan.regions), bool(plan.sensors)).write(plan.layout)
+    Planned(
+        tuple(plan.datasets), tuple(plan.regions), bool(plan.sensors), tuple(plan.groups)
+    ).write(plan.layout)
     if TOLD_VARIABLE in os.environ:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
 

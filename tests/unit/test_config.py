@@ -84,7 +84,7 @@ preprocess:
             "output: out",
             "zzz: out",
             2,
-            "zzz is not known; known: connectivity, curate, datasets, derive",
+            "zzz is not known; known: align, connectivity, curate, datasets",
             None,
         ),
         (
@@ -361,3 +361,27 @@ def test_an_eigenvariate_without_a_store_is_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(UsageError, match=r"extract.strategies: first takes an eigenvariate"):
         parse_config(values)
+
+
+@pytest.mark.parametrize(
+    ("more", "told", "hint"),
+    [
+        ({"pack": {"store": False}, "align": {"groups": ["levels"]}}, "align.groups: al", "store"),
+        (
+            {"align": {"strategy": "simpel"}},
+            "align.strategy: there is no strategy simpel",
+            "simple",
+        ),
+    ],
+)
+def test_alignment_that_cannot_be_is_refused(more: dict, told: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        parse_config({"datasets": [{"id": "ds", "source": "bids"}], **more})
+    assert hint in str(caught.value.hint)
+
+
+def test_a_preset_of_ones_own_cleans_voxels_without_being_listed() -> None:
+    presets = {"gentle": {"strategy": ["motion"]}}
+    more = {"extract": {"presets": presets}, "align": {"strategy": "gentle"}}
+    config = parse_config({"datasets": [{"id": "ds", "source": "bids"}], **more})
+    assert config.align.strategy == "gentle"

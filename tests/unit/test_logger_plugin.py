@@ -273,6 +273,7 @@ def test_the_table() -> None:
         ["curate", "1/1", "0:00:20"],
         ["preprocess", "0/2", "1", "1", "0:01:00"],
         ["pack", "-"],
+        ["align", "-"],
         ["head", "-"],
         ["extract", "-"],
         ["derive", "-"],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -46,6 +47,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "datasets": ["ds"],
         "sensors": [],
         "regions": list(plan.regions),
+        "groups": [],
         "publish": {"exclude": []},
         "decisions": {},
         "pseudonyms": "",
@@ -262,3 +264,43 @@ def test_units_follow_a_new_inventory(plan: Plan) -> None:
     receipt.notes = {"units": {"sub-01": 1, "sub-02": 1}}
     receipt.write(path)
     assert plan.units("ds") == ["sub-01", "sub-02"]
+
+
+def aligned(plan: Plan, repository: Path, **more: Any) -> Plan:
+    folder = plan.layout.output.parent
+    values = {
+        "output": "out",
+        "datasets": [{"id": "ds", "source": "bids", **more.pop("dataset", {})}],
+        "regions": str(repository / "config/regions/spheres"),
+        "align": {"groups": ["levels", "vmpfc"], **more},
+    }
+    file = folder / "aligned.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return Plan(values, [file])
+
+
+def test_jobs_of_alignment_are_told_what_concerns_them(plan: Plan, repository: Path) -> None:
+    assert plan.groups == {}
+    asked = aligned(plan, repository)
+    assert [key.rpartition("-")[0] for key in asked.groups] == [
+        "execution", "integration", "perception", "valuation", "vmpfc",
+    ]  # fmt: skip
+    key = list(asked.groups)[-1]
+    told = json.loads(asked.parameters("align", key, "ds"))
+    assert told["group"]["name"] == "vmpfc"
+    # Neither which groups there are, nor what is said of a region.
+    assert not {"groups", "strategy"} & told["align"].keys()
+    assert not {"processes", "references"} & told["group"]["parts"][0].keys()
+    named = {"alignment": {"members": ["02", "01"], "shared_stimulus": True}}
+    other = aligned(plan, repository, strategy="scrubbing", dataset=named)
+    changed = json.loads(other.parameters("align", key, "ds"))
+    assert {name for name in told if told[name] != changed[name]} == {
+        "cleaning", "members", "shared_stimulus",
+    }  # fmt: skip
+    assert changed["members"] == ["01", "02"]
+    # Nothing of it concerns the inventory.
+    assert asked.parameters("curate", dataset="ds") == other.parameters("curate", dataset="ds")
+    path = receipt_beside(asked.layout.alignment("ds", key))
+    Receipt("align", f"ds/{key}", STEP_VERSION["align"], told, {}).write(path)
+    assert asked.stale_receipts() == []
+    assert other.stale_receipts() == [path]

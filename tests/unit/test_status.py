@@ -360,3 +360,17 @@ def test_heads_are_a_job_where_there_is_eeg(tmp_path: Path) -> None:
     assert head not in find_work(layout).jobs
     Receipt("head", "all", 1, {}, {}).write(head.receipt(layout))
     assert head in find_work(layout).receipts
+
+
+def test_groups_have_jobs_of_their_own(folder: Folder) -> None:
+    group = "valuation-222222222222"
+    Planned(("ds",), REGIONS, groups=(group,)).write(folder.layout)
+    job = Job("align", ("ds", group))
+    assert Planned.read(folder.layout) == Planned(("ds",), REGIONS, groups=(group,))
+    (unfinished,) = [one for one in folder.see().jobs if one.state != "done"]
+    assert (unfinished.job, unfinished.state) == (job, "waiting")
+    Receipt("align", job.name, 1, {}, {}).write(job.receipt(folder.layout))
+    assert all(one.state == "done" for one in folder.see().jobs)
+    # Also where no plan says so.
+    folder.layout.plan().unlink()
+    assert job in [one.job for one in folder.see().jobs]

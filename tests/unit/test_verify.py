@@ -310,3 +310,22 @@ def test_series_of_eeg_rest_on_the_heads(layout: Layout) -> None:
     receipt.inputs["head"] = merkle(hashes)
     receipt.write(path)
     assert verify(layout.output).findings == ()
+
+
+def test_alignment_rests_on_the_stores(layout: Layout) -> None:
+    Planned(("ds",), (REGION,), groups=(REGION,)).write(layout)
+    job = Job("align", ("ds", REGION))
+    for path in (layout.alignment("ds", REGION), layout.maps("ds", REGION)):
+        write_text(path, path.name)
+    # Before its receipt is there, its files are of a job that is not done.
+    assert verify(layout.output).n_unfinished == 2
+    outputs = hash_outputs(
+        [layout.alignment("ds", REGION), layout.maps("ds", REGION)], layout.output
+    )
+    packed = {"sub-01": Receipt.read(layout.receipt("packed", "ds", "sub-01"))}
+    inputs = {"packed": receipts_hash(packed)}
+    Receipt("align", job.name, 1, {}, inputs, outputs).write(job.receipt(layout))
+    assert verify(layout.output).findings == ()
+    Receipt("align", job.name, 1, {}, {"packed": "other"}, outputs).write(job.receipt(layout))
+    (outdated,) = verify(layout.output).findings
+    assert (outdated.file, outdated.kind) == (f"aligned/ds/{REGION}.receipt.json", "outdated")

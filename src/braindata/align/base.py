@@ -211,6 +211,13 @@ class Hyperalignment:
             values = values @ np.linalg.pinv(self.template_.finish)
         return of_person.backward(values)
 
+    def known(self, runs: Runs) -> dict[str, Any]:
+        """Return those of a person's runs that the template can be entered by."""
+        rows = self._fitted().rows.slices()
+        return {
+            run: series for run, series in runs.items() if run in rows or not self.needs_shared_runs
+        }
+
     def parameters(self) -> dict[str, Any]:
         """Return what the template is made with."""
         return {

@@ -31,13 +31,16 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
     labels : array of int, shape (n_voxels,), optional
         Which parcel each voxel is in, 0 for none: their mean series are the targets. Without it,
         `fit` and `fit_subject` must be given the targets' series.
+    precomputed : bool
+        Whether runs are connectomes, shape (targets, voxels), as `connectome` returns them; of
+        several the mean counts.
     **settings
         As `ResponseHyperalignment` has them.
     """
 
     needs_shared_runs = False
 
-    def __init__(self, labels: Any = None, **settings: Any):
+    def __init__(self, labels: Any = None, *, precomputed: bool = False, **settings: Any):
         super().__init__(**settings)
         if AUTO in (self.shrinkage, self.prior):
             raise UsageError(
@@ -45,6 +48,7 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
                 hint="give shrinkage and prior as numbers",
             )
         self.labels = None if labels is None else np.asarray(labels)
+        self.precomputed = precomputed
         self._targets: Subjects = {}
 
     def fit(self, data: Subjects, targets: Subjects | None = None) -> Self:
@@ -72,6 +76,9 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
             self._targets = {}
 
     def _check(self, subject: str, runs: Runs) -> Mapping[str, Array]:
+        if self.precomputed:
+            given_runs = check_runs(subject, runs, dtype=self.dtype, center=False)
+            return {ROWS: _mean(subject, given_runs)}
         checked = super()._check(subject, runs)
         given = self._targets.get(subject)
         if given is not None:
@@ -105,6 +112,14 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
                 f"subject {subject!r} has {len(runs[ROWS])} targets, and the template {rows.n_rows}"
             )
         return super()._place(subject, runs, rows)
+
+
+def _mean(subject: str, connectomes: Mapping[str, Array]) -> Array:
+    shapes = {run: one.shape for run, one in connectomes.items()}
+    if len(set(shapes.values())) > 1:
+        raise DataError(f"the connectomes of subject {subject!r} differ in shape: {shapes}")
+    mean: Array = np.mean(list(connectomes.values()), axis=0)
+    return mean
 
 
 def parcel_means(series: Array, labels: Array) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braindata.align.base import Hyperalignment
+from braindata.align.parcels import Piecewise
 from braindata.align.procrustes import Array
 from braindata.align.runs import Subjects
 from braindata.align.scores import (
@@ -35,6 +36,12 @@ from braindata.errors import DataError
 MATCHING = "time_segment_matching"
 PREDICTION = "prediction_r"
 DECODING = "decoding"
+# Of a single kind nothing can be told apart.
+MINIMUM_LABELS = 2
+
+
+# An estimator with maps, of one parcel or of several.
+Aligned = Hyperalignment | Piecewise
 
 
 @dataclass(frozen=True)
@@ -103,19 +110,61 @@ def evaluate(
     for fold in folds:
         fit = _without(data, fold)
         for subject in sorted(data):
-            runs = [run for run in fold if run in data[subject]]
             entered = enter(make, fit, subject)
-            if isinstance(entered, str):
-                for run in runs:
-                    for metric in (MATCHING, PREDICTION):
-                        scores.append(Score(subject, run, metric, None, None, None, None, entered))
-                continue
-            for run in runs:
-                others = [s for s in entered.maps_ if s != subject and run in data[s]]
-                if others:
-                    scores += _score_run(
-                        entered, data, subject, others, run, length, n_permutations, rng
-                    )
+            scores += score_subject(
+                entered, data, subject, fold, rng, length=length, n_permutations=n_permutations
+            )
+    return scores
+
+
+def score_subject(
+    entered: Aligned | str,
+    data: Subjects,
+    subject: str,
+    fold: Sequence[str],
+    rng: np.random.Generator,
+    *,
+    length: int = SEGMENT,
+    n_permutations: int = 20,
+    metrics: Sequence[str] = (MATCHING, PREDICTION),
+) -> list[Score]:
+    """Score time-segment matching and prediction of one person's held-out runs.
+
+    Parameters
+    ----------
+    entered : estimator or str
+        A template made without the person, who has entered it; or why there is none.
+    data : mapping of subject to mapping of run to array, shape (time, voxels)
+    subject : str
+    fold : sequence of str
+        The runs that are held out, and scored.
+    rng : numpy Generator
+        Of the permutations.
+    length, n_permutations
+        See `evaluate`.
+    metrics : sequence of str
+        Which of both.
+
+    Returns
+    -------
+    list of Score
+        A run at a time.
+    """
+    scores: list[Score] = []
+    for run in (run for run in fold if run in data.get(subject, ())):
+        if isinstance(entered, str):
+            why = entered
+            scores += [Score(subject, run, m, None, None, None, None, why) for m in metrics]
+            continue
+        others = [s for s in entered.maps_ if s != subject and run in data.get(s, ())]
+        if others:
+            pair = _aligned_pair(entered, data, subject, others, run)
+            for metric in metrics:
+                try:
+                    scores.append(_METRICS[metric](pair, run, length, n_permutations, rng))
+                except DataError as error:
+                    why = error.problem
+                    scores.append(Score(subject, run, metric, None, None, None, None, why))
     return scores
 
 
@@ -134,12 +183,7 @@ def enter(make: Callable[[], Hyperalignment], fit: Subjects, subject: str) -> Hy
         return "no runs but the held-out ones"
     model = make().fit({name: runs for name, runs in fit.items() if name != subject})
     try:
-        if model.needs_shared_runs:
-            known = model.template_.rows.slices()
-            own = {run: series for run, series in fit[subject].items() if run in known}
-        else:
-            own = dict(fit[subject])
-        return model.fit_subject(subject, own)
+        return model.fit_subject(subject, model.known(fit[subject]))
     except DataError as error:
         return error.problem
 
@@ -173,90 +217,144 @@ def evaluate_decoding(
     rng = np.random.default_rng(seed)
     scores: list[Score] = []
     for fold in folds:
-        fit, held = _without(data, fold), "+".join(fold)
+        fit = _without(data, fold)
         for subject in sorted(set(patterns) & set(data)):
-            own = _trials(patterns, labels, subject, fold)
             entered = enter(make, fit, subject)
-            if own is None or isinstance(entered, str):
-                reason = entered if isinstance(entered, str) else "no trials in the held-out runs"
-                scores.append(Score(subject, held, DECODING, None, None, None, None, reason))
-                continue
-            others = {
-                other: trials
-                for other in sorted(entered.maps_)
-                if other != subject
-                and other in patterns
-                and (trials := _trials(patterns, labels, other, fold)) is not None
-            }
-            aligned = {
-                other: (_centred(entered.transform(other, x)), y)
-                for other, (x, y) in others.items()
-            }
-            test = _centred(entered.transform(subject, own[0]))
-            train, train_labels = _stacked(aligned)
-            said = predict_labels(train, train_labels, test)
-            before = None
-            if len({x.shape[1] for x, _ in [own, *others.values()]}) == 1:
-                raw, raw_labels = _stacked({s: (_centred(x), y) for s, (x, y) in others.items()})
-                before = decode(raw, raw_labels, _centred(own[0]), own[1])
             scores.append(
-                Score(
-                    subject,
-                    held,
-                    DECODING,
-                    before,
-                    balanced_accuracy(own[1], said),
-                    decoding_chance(said, own[1], n_permutations, rng),
-                    _within(patterns, labels, subject, fold),
+                decode_subject(
+                    entered, patterns, labels, subject, fold, rng, n_permutations=n_permutations
                 )
             )
     return scores
 
 
-def _score_run(
-    model: Hyperalignment,
-    data: Subjects,
+def decode_subject(
+    entered: Aligned | str,
+    patterns: Mapping[str, Mapping[str, Array]],
+    labels: Mapping[str, Mapping[str, NDArray[np.str_]]],
     subject: str,
-    others: list[str],
-    run: str,
-    length: int,
-    n_permutations: int,
+    fold: Sequence[str],
     rng: np.random.Generator,
-) -> list[Score]:
+    *,
+    n_permutations: int = 100,
+) -> Score:
+    """Decode one person's trials in held-out runs from those of the others.
+
+    Parameters
+    ----------
+    entered : estimator or str
+        A template made without the person, who has entered it; or why there is none.
+    patterns, labels, n_permutations
+        See `evaluate_decoding`.
+    subject : str
+    fold : sequence of str
+        The runs that are held out.
+    rng : numpy Generator
+        Of the permutations.
+    """
+    held = "+".join(fold)
+    own = _trials(patterns, labels, subject, fold)
+    if own is None or isinstance(entered, str):
+        reason = entered if isinstance(entered, str) else "no trials in the held-out runs"
+        return Score(subject, held, DECODING, None, None, None, None, reason)
+    others = {
+        other: trials
+        for other in sorted(entered.maps_)
+        if other != subject
+        and other in patterns
+        and (trials := _trials(patterns, labels, other, fold)) is not None
+    }
+    known = {name for _, y in others.values() for name in y}
+    if len(known) < MINIMUM_LABELS or not known & set(own[1]):
+        reason = "the others' trials are not of two kinds, one of them the person's"
+        return Score(subject, held, DECODING, None, None, None, None, reason)
+    aligned = {
+        other: (_centred(entered.transform(other, x)), y) for other, (x, y) in others.items()
+    }
+    test = _centred(entered.transform(subject, own[0]))
+    train, train_labels = _stacked(aligned)
+    said = predict_labels(train, train_labels, test)
+    before = None
+    if len({x.shape[1] for x, _ in [own, *others.values()]}) == 1:
+        raw, raw_labels = _stacked({s: (_centred(x), y) for s, (x, y) in others.items()})
+        before = decode(raw, raw_labels, _centred(own[0]), own[1])
+    return Score(
+        subject,
+        held,
+        DECODING,
+        before,
+        balanced_accuracy(own[1], said),
+        decoding_chance(said, own[1], n_permutations, rng),
+        _within(patterns, labels, subject, fold),
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One person's run beside the mean of the others, before and after alignment."""
+
+    subject: str
+    own: Array
+    # In voxels; None where people have different ones.
+    raw: Array | None
+    mine: Array
+    mean: Array
+    # The mean with the person's own series in it.
+    holding: Array
+    back: Callable[[Array], Array]
+
+
+def _aligned_pair(
+    model: Aligned, data: Subjects, subject: str, others: list[str], run: str
+) -> _Pair:
     n = min(len(data[name][run]) for name in [subject, *others])
     own = np.asarray(data[subject][run][:n], dtype=model.dtype)
     common = [model.transform(name, data[name][run][:n]) for name in others]
     mine = model.transform(subject, own)
     mean = sum(common[1:], common[0]) / len(common)
-    holding = (mean * len(common) + mine) / (len(common) + 1)
-    similar = segment_similarities(mine, mean, length)
-    before_matching = before_r = None
+    raw = None
     if len({np.shape(data[name][run])[1] for name in [subject, *others]}) == 1:
-        raw: Array = np.mean([data[name][run][:n] for name in others], axis=0)
-        raw = raw.astype(model.dtype)
-        before_matching = matching(segment_similarities(own, raw, length), length)
-        before_r = prediction_r(raw, own)
-    predicted = model.inverse_transform(subject, mean)
-    return [
-        Score(
-            subject,
-            run,
-            MATCHING,
-            before_matching,
-            matching(similar, length),
-            matching_chance(similar, length, n_permutations, rng),
-            matching(segment_similarities(mine, holding, length), length),
-        ),
-        Score(
-            subject,
-            run,
-            PREDICTION,
-            before_r,
-            prediction_r(predicted, own),
-            prediction_chance(predicted, own, n_permutations, rng),
-            prediction_r(model.inverse_transform(subject, holding), own),
-        ),
-    ]
+        raw = np.mean([data[name][run][:n] for name in others], axis=0).astype(model.dtype)
+    holding = (mean * len(common) + mine) / (len(common) + 1)
+    return _Pair(
+        subject, own, raw, mine, mean, holding, lambda x: model.inverse_transform(subject, x)
+    )
+
+
+def _score_matching(
+    pair: _Pair, run: str, length: int, n_permutations: int, rng: np.random.Generator
+) -> Score:
+    similar = segment_similarities(pair.mine, pair.mean, length)
+    before = None
+    if pair.raw is not None:
+        before = matching(segment_similarities(pair.own, pair.raw, length), length)
+    return Score(
+        pair.subject,
+        run,
+        MATCHING,
+        before,
+        matching(similar, length),
+        matching_chance(similar, length, n_permutations, rng),
+        matching(segment_similarities(pair.mine, pair.holding, length), length),
+    )
+
+
+def _score_prediction(
+    pair: _Pair, run: str, length: int, n_permutations: int, rng: np.random.Generator
+) -> Score:
+    predicted = pair.back(pair.mean)
+    return Score(
+        pair.subject,
+        run,
+        PREDICTION,
+        None if pair.raw is None else prediction_r(pair.raw, pair.own),
+        prediction_r(predicted, pair.own),
+        prediction_chance(predicted, pair.own, n_permutations, rng),
+        prediction_r(pair.back(pair.holding), pair.own),
+    )
+
+
+_METRICS = {MATCHING: _score_matching, PREDICTION: _score_prediction}
 
 
 def _within(

@@ -78,18 +78,53 @@ class Piecewise:
         Takes the parcel's hash as `parcellation` and returns an unfitted estimator.
     labels : array of int, shape (n_voxels,), or mapping of subject to such arrays
         0 for voxels in no parcel.
+    hashes : mapping of int to str, optional
+        Each parcel's hash: by default that of where its voxels are among those that are given.
+
+    Attributes
+    ----------
+    models_ : dict of int to Hyperalignment
+        By parcel.
+    left_out_ : dict of str to str
+        People with too little data in some parcel, and why they stay unaligned in all.
     """
 
-    def __init__(self, make: Callable[[str], Hyperalignment], labels: Any):
+    def __init__(
+        self,
+        make: Callable[[str], Hyperalignment],
+        labels: Any,
+        hashes: Mapping[int, str] | None = None,
+    ):
         self.make = make
         self.labels = labels
+        self.hashes = hashes
         self.models_: dict[int, Hyperalignment] = {}
+        self.left_out_: dict[str, str] = {}
+
+    @property
+    def maps_(self) -> list[str]:
+        """The people who have a map in each of their parcels."""
+        return sorted(self._where)
+
+    @property
+    def needs_shared_runs(self) -> bool:
+        """Whether people must share runs; see `Hyperalignment`."""
+        return self._first().needs_shared_runs
+
+    @property
+    def dtype(self) -> str:
+        """Type of the numbers."""
+        return self._first().dtype
+
+    def known(self, runs: Runs) -> dict[str, Any]:
+        """Return those of a person's runs that the templates can be entered by."""
+        return self._first().known(runs)
 
     def fit(self, data: Subjects) -> Self:
         """Fit all parcels; see `Hyperalignment.fit`."""
         self._where = {subject: self._index(subject) for subject in sorted(data)}
         names = sorted(set().union(*self._where.values()))
-        self.models_ = {}
+        self.models_, self.left_out_ = {}, {}
         for label in names:
             part = {
                 subject: _columns(data[subject], where[label])
@@ -98,16 +133,31 @@ class Piecewise:
             }
             voxels = [where[label] for where in self._where.values() if label in where]
             same = all(np.array_equal(one, voxels[0]) for one in voxels)
-            model = self.make(parcel_hash(voxels[0]) if same else "")
-            self.models_[label] = model.fit(part)
+            if self.hashes is not None:
+                name = self.hashes[label]
+            else:
+                name = parcel_hash(voxels[0]) if same else ""
+            model = self.make(name).fit(part)
+            self.models_[label] = model
+            for subject, why in model.left_out_.items():
+                self.left_out_.setdefault(subject, why)
+        for subject in self.left_out_:
+            del self._where[subject]
         return self
 
     def fit_subject(self, subject: str, runs: Runs) -> Self:
         """Add a person to all parcels; see `Hyperalignment.fit_subject`."""
         where = self._index(subject)
-        for label, model in self.models_.items():
-            if label in where:
+        entered: list[Hyperalignment] = []
+        try:
+            for label, model in self._in(where):
                 model.fit_subject(subject, _columns(runs, where[label]))
+                entered.append(model)
+        except DataError:
+            # In all parcels or in none.
+            for model in entered:
+                del model.maps_[subject]
+            raise
         self._where[subject] = where
         return self
 
@@ -143,10 +193,17 @@ class Piecewise:
 
     def _of(self, subject: str) -> dict[int, NDArray[np.intp]]:
         if subject not in getattr(self, "_where", {}):
+            why = self.left_out_.get(subject)
             raise DataError(
-                f"subject {subject!r} has no map", hint="add the person with fit_subject"
+                f"subject {subject!r} has no map" + (f": {why}" if why else ""),
+                hint=None if why else "add the person with fit_subject",
             )
         return self._where[subject]
+
+    def _first(self) -> Hyperalignment:
+        if not self.models_:
+            raise UsageError("there is no template yet", hint="call fit first")
+        return next(iter(self.models_.values()))
 
     def _in(self, where: Mapping[int, Any]) -> list[tuple[int, Hyperalignment]]:
         return [(label, model) for label, model in self.models_.items() if label in where]

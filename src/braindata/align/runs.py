@@ -143,7 +143,7 @@ def shared_rows(data: Mapping[str, Mapping[str, Array]]) -> Rows:
             f"no two people share a run: {_listed(data)}",
             hint=hint,
         )
-    groups = _connected({s: {run for run, _ in rows.runs} & set(runs) for s, runs in data.items()})
+    groups = connected({s: {run for run, _ in rows.runs} & set(runs) for s, runs in data.items()})
     if len(groups) > 1:
         raise DataError(
             "people without a common stimulus: "
@@ -180,7 +180,14 @@ def place(subject: str, runs: Mapping[str, Array], rows: Rows) -> Person:
     return Person(series, placed)
 
 
-def _connected(shared: dict[str, set[str]]) -> list[set[str]]:
+def connected(shared: Mapping[str, set[str]]) -> list[set[str]]:
+    """Return the groups of people that are linked by shared runs.
+
+    Parameters
+    ----------
+    shared : mapping of subject to set of run
+        Each person's runs.
+    """
     groups: list[tuple[set[str], set[str]]] = []
     for subject, runs in sorted(shared.items()):
         people, seen = {subject}, set(runs)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -110,6 +112,56 @@ def save_template(template: Template, path: Path) -> None:
     write_archive(path, template.arrays(), template.meta())
 
 
+def save_templates(
+    templates: Mapping[str, Template],
+    path: Path,
+    arrays: Mapping[str, Array] = MappingProxyType({}),
+    meta: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write the templates of several parcels to one file; the same bytes always.
+
+    Parameters
+    ----------
+    templates : mapping of parcel to Template
+    path : Path
+        Ends in `.npz`.
+    arrays, meta : mapping
+        What else the file is to hold, such as where the voxels lie.
+    """
+    own = {
+        f"{parcel}-{name}": array
+        for parcel, one in templates.items()
+        for name, array in one.arrays().items()
+    }
+    of_parcels = {parcel: one.meta() for parcel, one in templates.items()}
+    write_archive(path, {**own, **arrays}, {**meta, "templates": of_parcels})
+
+
+def load_templates(path: Path) -> dict[str, Template]:
+    """Read the templates that `save_templates` wrote, by parcel.
+
+    Raises
+    ------
+    DamageError
+        The file holds no templates, or not of this version.
+    """
+    arrays, meta = read_archive(path)
+    if "templates" not in meta:
+        raise DamageError("no templates are in this file", file=path, hint="fit them again")
+    return {
+        parcel: _template(
+            {
+                name.removeprefix(f"{parcel}-"): array
+                for name, array in arrays.items()
+                if name.startswith(f"{parcel}-")
+            },
+            one,
+            path,
+        )
+        for parcel, one in meta["templates"].items()
+    }
+
+
 def load_template(path: Path) -> Template:
     """Read a template that `save_template` wrote.
 
@@ -118,7 +170,10 @@ def load_template(path: Path) -> Template:
     DamageError
         The file is no template, or not one of this version.
     """
-    arrays, meta = read_archive(path)
+    return _template(*read_archive(path), path)
+
+
+def _template(arrays: Mapping[str, Array], meta: Mapping[str, Any], path: Path) -> Template:
     if meta["format"] != FORMAT:
         raise DamageError(
             f"a template of format {meta['format']}, not {FORMAT}", file=path, hint="fit it again"

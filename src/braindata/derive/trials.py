@@ -194,7 +194,73 @@ def _estimate(
             hint="run `extract` again",
         )
     start = row["start"] if isinstance(row["start"], float) else None
-    times = frame_times(len(percent), recording.tr, parameters.slice_time_ref, start)
+    model = trial_model(recording, timed, len(percent), start, kept, parameters)
+    result = lss(percent, model.regressors, model.nuisance)
+    reasons = model.reasons(result.reasons)
+    blank = np.array([reason is not None for reason in reasons], dtype=bool)
+    return _Estimates(
+        _nullable(np.where(blank, np.nan, result.estimate * model.heights)),
+        _nullable(np.where(blank, np.nan, result.standard_error * model.heights)),
+        reasons,
+    )
+
+
+@dataclass(frozen=True)
+class TrialModel:
+    """The single-trial model of one recording, whatever series it is fitted to.
+
+    Attributes
+    ----------
+    regressors : ndarray of float64, shape (n_volumes, n_trials)
+    nuisance : ndarray of float64, shape (n_volumes, n_columns)
+    heights : ndarray of float64, shape (n_trials,)
+        Height of each trial's full response: an estimate times it is the height of the response.
+    """
+
+    regressors: Floats
+    nuisance: Floats
+    heights: Floats
+    _given: list[tuple[NDArray[np.bool_], str]]
+
+    def reasons(self, found: Sequence[str | None]) -> list[str | None]:
+        """Return why trials have no estimate; `found` is what the fit itself says."""
+        reasons = list(found)
+        for where, reason in reversed(self._given):
+            for i in np.flatnonzero(where):
+                reasons[i] = reason
+        return reasons
+
+
+def trial_model(
+    recording: RecordingEvents,
+    timed: pd.DataFrame,
+    n_volumes: int,
+    start: float | None,
+    kept: Sequence[bool],
+    parameters: DeriveParameters,
+) -> TrialModel:
+    """Return the single-trial model of a recording.
+
+    Parameters
+    ----------
+    recording : RecordingEvents
+        The recording.
+    timed : pandas.DataFrame
+        Its trials' times, as `timed_events` returns them.
+    n_volumes : int
+    start : float or None
+        Time of the first volume in s, where it is known.
+    kept : sequence of bool
+        False for volumes to leave out.
+    parameters : DeriveParameters
+        The model.
+
+    Raises
+    ------
+    DataError
+        When confounds are missing, or not numbers.
+    """
+    times = frame_times(n_volumes, recording.tr, parameters.slice_time_ref, start)
     nuisance = nuisance_columns(
         recording.confounds, parameters.confounds, times, parameters.high_pass, kept
     )
@@ -203,11 +269,10 @@ def _estimate(
     regressors, heights = trial_regressors(
         onsets, np.where(negative, np.nan, durations), times, parameters.hrf_model
     )
-    end = recording.tr * len(percent)
+    end = recording.tr * n_volumes
     sampled = np.abs(regressors).max(axis=0, initial=0.0)
     # Too little of the response is seen to estimate it, but it stays among the others' regressor.
     unseen = ~np.isnan(heights) & (sampled < MIN_SAMPLED_HEIGHT * heights)
-    result = lss(percent, regressors, nuisance)
     given = [
         (np.isnan(onsets), "its onset is not known"),
         (np.isnan(durations), "its duration is not known"),
@@ -216,16 +281,7 @@ def _estimate(
         (np.isnan(heights), "it starts too long before the recording"),
         (unseen, "the recording ends before its response, or starts after it"),
     ]
-    reasons = list(result.reasons)
-    for where, reason in reversed(given):
-        for i in np.flatnonzero(where):
-            reasons[i] = reason
-    blank = np.array([reason is not None for reason in reasons], dtype=bool)
-    return _Estimates(
-        _nullable(np.where(blank, np.nan, result.estimate * heights)),
-        _nullable(np.where(blank, np.nan, result.standard_error * heights)),
-        reasons,
-    )
+    return TrialModel(regressors, nuisance, heights, given)
 
 
 def _percent(values: Floats, kept: NDArray[np.bool_]) -> Floats:

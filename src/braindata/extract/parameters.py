@@ -96,3 +96,8 @@ class ExtractParameters(BaseModel):
         """Each listed strategy by its name, sorted, and what it is; None for `none`."""
         known = {NONE: None, **BUILT_IN, **self.presets}
         return {name: known[name] for name in sorted(self.strategies)}
+
+
+def cleanings(parameters: ExtractParameters) -> dict[str, Preset]:
+    """Return every way of cleaning by its name, listed in `strategies` or not."""
+    return {**BUILT_IN, **parameters.presets}

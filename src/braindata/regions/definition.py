@@ -7,7 +7,7 @@ they get into that of the recordings.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
@@ -20,15 +20,10 @@ Level = Literal["perception", "valuation", "execution", "integration"]
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 
 
-class Region(Strict):
-    """One region of a region set."""
+class Place(Strict):
+    """Where a region is, and nothing that is said about it."""
 
     name: str = Field(pattern=NAME_PATTERN, description="Unique within the set, in lower case.")
-    level: Level = Field(description="The level in the paper's mapping.")
-    processes: tuple[str, ...] = Field(min_length=1, description="Cognitive processes.")
-    references: tuple[str, ...] = Field(
-        min_length=1, description="Publications that tie the region to its processes, with DOI."
-    )
     space: str = Field(
         default="",
         pattern=SPACES_PATTERN,
@@ -38,15 +33,8 @@ class Region(Strict):
     )
     definition: Definition
 
-    @field_validator("processes", "references")
-    @classmethod
-    def _no_blanks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not value.strip() for value in values):
-            raise ValueError("an entry is blank")
-        return values
-
     @model_validator(mode="after")
-    def _space_is_stated(self) -> Region:
+    def _space_is_stated(self) -> Self:
         if isinstance(self.definition, SetOperation):
             return self
         if not self.space:
@@ -73,6 +61,27 @@ class Region(Strict):
     def key(self) -> str:
         """Name and hash: the file name of everything that is derived from it."""
         return f"{self.name}-{self.definition_hash}"
+
+
+class Region(Place):
+    """One region of a region set."""
+
+    level: Level = Field(description="The level in the paper's mapping.")
+    processes: tuple[str, ...] = Field(min_length=1, description="Cognitive processes.")
+    references: tuple[str, ...] = Field(
+        min_length=1, description="Publications that tie the region to its processes, with DOI."
+    )
+
+    @field_validator("processes", "references")
+    @classmethod
+    def _no_blanks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not value.strip() for value in values):
+            raise ValueError("an entry is blank")
+        return values
+
+    def place(self) -> Place:
+        """Return where it is: what a job is told that rests on nothing else of it."""
+        return Place(name=self.name, space=self.space, definition=self.definition)
 
 
 def parse_definition(value: object) -> Kind:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from braindata.errors import BraindataError
-from braindata.regions.definition import Region
+from braindata.regions.definition import Place
 from braindata.regions.files import Placing
 from braindata.regions.points import Points
 from braindata.regions.spaces import PLACEMENTS, Placement
@@ -47,7 +47,7 @@ class ResolvedRegion:
 
 
 def resolve(
-    region: Region,
+    region: Place,
     affine: NDArray[np.float64],
     shape: tuple[int, int, int],
     grey_matter: NDArray[np.float32],
@@ -58,7 +58,7 @@ def resolve(
 
     Parameters
     ----------
-    region : Region
+    region : Place
         The region.
     affine : ndarray, shape (4, 4)
         Voxel indices to mm in an MNI152 space.

@@ -14,6 +14,7 @@ from typing import get_args
 
 import jinja2
 
+from braindata.align.parameters import AlignSettings
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters
@@ -132,6 +133,10 @@ class MethodsFacts:
         What preprocessed recordings other than we ourselves.
     quality : QualityParameters or None
         From where on quality counts as bad.
+    align : AlignSettings or None
+        How people were aligned; None where nobody was.
+    aligned : mapping of str to int
+        Method, and in how many groups of regions of data sets it was used.
     losses : str or None
         How much signal the used recordings have lost in OFC and vmPFC, in words.
     connectivity : ConnectivityParameters or None
@@ -155,6 +160,8 @@ class MethodsFacts:
     losses: str | None = None
     connectivity: ConnectivityParameters | None = None
     eeg_coupling: bool = False
+    align: AlignSettings | None = None
+    aligned: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

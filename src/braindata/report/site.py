@@ -15,6 +15,7 @@ import jinja2
 from braindata.files import write_text
 from braindata.receipts import content_hash
 from braindata.regions.definition import Level
+from braindata.report.alignment import alignment_sections
 from braindata.report.cards import dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
 from braindata.report.eeg_page import EegPage
@@ -102,6 +103,10 @@ class Corpus:
         By name of the region, `tsnr` and `signal_loss`: medians over recordings.
     eeg : mapping of (str, str) to EegPage
         By data set and recording, what is shown of EEG.
+    alignment : sequence of mapping
+        Rows of that table; without any there is no such page.
+    templates : mapping of (str, str, str) to mapping
+        By data set, group and its hash: what is drawn of its templates (see `alignment`).
     """
 
     release: int
@@ -118,6 +123,8 @@ class Corpus:
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     region_quality: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     eeg: Mapping[tuple[str, str], EegPage] = field(default_factory=dict)
+    alignment: Sequence[Row] = ()
+    templates: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -160,16 +167,21 @@ def remove_others(report: Path, keep: set[Path]) -> list[Path]:
     for folder in (report / RECORDINGS, report / SUBJECTS, report / PICTURES):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    if (methods := report / "methods.html") not in keep and methods.is_file():
-        methods.unlink()
-        gone.append(methods)
+    for name in ("methods.html", "alignment.html"):
+        if (page := report / name) not in keep and page.is_file():
+            page.unlink()
+            gone.append(page)
     return gone
 
 
 def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
     """Yield the path below the report's folder and the text of each page, the first page last."""
     environment = _environment()
-    shared = {"release": corpus.release, "has_methods": corpus.methods is not None}
+    shared = {
+        "release": corpus.release,
+        "has_methods": corpus.methods is not None,
+        "has_alignment": bool(corpus.alignment),
+    }
 
     def page(name: str, template: str, **values: Any) -> tuple[str, str]:
         root = "../" * name.count("/")
@@ -198,6 +210,9 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         )
     regions = _region_rows(corpus)
     yield page("regions.html", "regions.html.j2", regions=regions, strategy=corpus.strategy)
+    if corpus.alignment:
+        sections = alignment_sections(corpus.alignment, corpus.templates)
+        yield page("alignment.html", "alignment.html.j2", sections=sections)
     if corpus.methods is not None:
         yield page("methods.html", "methods.html.j2", methods=corpus.methods)
     used = [row for row in recordings if row["status"] == "used"]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from braindata.align.parameters import AlignSettings
 from braindata.bids.description import dataset_description
 from braindata.curate.parameters import CurateParameters
 from braindata.derive.connectivity_parameters import ConnectivityParameters
@@ -68,6 +69,12 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         for stage, path in (("extract", layout.series), ("derive", layout.trials))
     }
     preprocessed = [r for r in _with_results(units["derivatives"]) if NATIVE in _fmri(r)]
+    aligned = [
+        receipt
+        for name in datasets
+        for group in published.parameters.get("groups", ())
+        if (receipt := Receipt.read(receipt_beside(layout.alignment(name, group)))).notes["method"]
+    ]
     extracted, derived = (_with_results(of_regions[stage]) for stage in ("extract", "derive"))
     both = zip(of_regions["extract"], of_regions["derive"], strict=True)
     # In EEG there are features of trials, and no model of a response.
@@ -84,6 +91,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
         *extracted,
         *derived,
         *coupled,
+        *aligned,
     ]
     definitions = {_key(receipt): receipt.parameters["region"] for receipt in of_regions["extract"]}
     parameters = _common("extract", settings)
@@ -109,6 +117,8 @@ def collect_facts(layout: Layout) -> MethodsFacts:
             [r.parameters["connectivity"] for r in coupled if len(regions) > 1],
         ),
         eeg_coupling=bool(published.parameters.get("sensors")),
+        align=_model(AlignSettings, "align", [r.parameters["align"] for r in aligned]),
+        aligned=Counter(receipt.notes["method"] for receipt in aligned),
         losses=_losses(layout, published.notes["release"]),
         placements={
             receipt.parameters["region"]["name"]: receipt.notes["size"]["placement"]

@@ -54,6 +54,8 @@ class Parameters(BaseModel):
         Those of which EEG is used.
     regions : tuple of str
         Regions, as ``name-hash``.
+    groups : tuple of str
+        Groups of regions that people are aligned in, as ``name-hash``.
     publish : PublishParameters
         Which recordings are left out by rules.
     decisions : mapping of str to Decisions
@@ -69,6 +71,7 @@ class Parameters(BaseModel):
     datasets: tuple[str, ...]
     sensors: tuple[str, ...] = ()
     regions: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
     pseudonyms: str = ""
@@ -153,6 +156,10 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
         found[f"latents/{dataset}"] = Receipt.read(latents)
         connectivity = receipt_beside(layout.connectivity(dataset))
         found[f"connectivity/{dataset}"] = Receipt.read(connectivity)
+        for group in parameters.groups:
+            path = layout.alignment(dataset, group)
+            name = path.relative_to(layout.output).as_posix()
+            found[name] = Receipt.read(receipt_beside(path))
         for region in parameters.regions:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
@@ -203,11 +210,14 @@ def _shards(
             ("connectivity", layout.connectivity(dataset)),
         ):
             shards[table].append(shown(path, table, path.stem))
-        folder = staging / "latent_fits" / dataset
-        fits = pseudonymised(
-            layout.latent_fits(dataset), "latent_fits", own, folder / "named.parquet"
-        )
-        shards["latent_fits"].append(without_people(fits, gone, folder / "fits.parquet"))
+        of_people = [("latent_fits", layout.latent_fits(dataset))]
+        for group in parameters.groups:
+            shards["patterns"].append(shown(layout.patterns(dataset, group), "patterns", group))
+            of_people.append(("alignment", layout.alignment(dataset, group)))
+        for table, path in of_people:
+            folder = staging / table / dataset
+            named = pseudonymised(path, table, own, folder / "named" / path.name)
+            shards[table].append(without_people(named, table, gone, folder / path.name))
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
                 shards[table].append(shown(lies(dataset, region), table, region))

@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from braindata.align.archive import read_archive
+from braindata.align.template import load_templates
 from braindata.bids.entities import stem
 from braindata.layout import Layout
 from braindata.pack.store import open_store
@@ -19,6 +21,7 @@ from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.spaces import Spaces
+from braindata.report.alignment import MAX_PARCELS, template_curves
 from braindata.report.eeg_page import EegPage
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.recording_pictures import recording_pictures, template_picture
@@ -122,12 +125,44 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         region_pictures=_region_sets(
             layout, datasets[0], keys, regions, _first_store(layout, units), shelf
         ),
+        alignment=tables["alignment"].to_pyarrow().to_pylist() if "alignment" in tables else (),
+        templates={
+            (dataset, *group.rsplit("-", 1)): _alignment_template(layout, dataset, group, shelf)
+            for dataset in datasets
+            for group in published.parameters.get("groups", ())
+        },
         template=_template(shelf) if any(one.files for one in pictures.values()) else None,
         facts={
             dataset: _facts(layout, dataset) if own is None else own.value(_facts(layout, dataset))
             for dataset, own in names.items()
         },
     )
+
+
+def _alignment_template(layout: Layout, dataset: str, group: str, shelf: Shelf) -> dict[str, Any]:
+    """Return what is drawn of a group's templates."""
+    path = layout.alignment_template(dataset, group)
+    outputs = Receipt.read(receipt_beside(layout.alignment(dataset, group))).outputs
+    name = path.relative_to(layout.output).as_posix()
+
+    def draw() -> tuple[dict[str, bytes], Any]:
+        if not path.is_file():
+            return {}, {}
+        regions = read_archive(path)[1].get("regions", {})
+        templates = load_templates(path)
+        parcels = [
+            {
+                "region": regions[parcel],
+                "n_rows": len(one.response),
+                "curves": template_curves(one.response @ one.finish),
+            }
+            for parcel, one in sorted(templates.items(), key=lambda item: int(item[0]))
+        ]
+        return {}, {"parcels": parcels[:MAX_PARCELS]}
+
+    key = {"template": outputs[name], "version": STEP_VERSION["report"]}
+    found: dict[str, Any] = shelf.get(key, draw, [] if path.is_file() else [name]).data
+    return found
 
 
 def _facts(layout: Layout, dataset: str) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("preprocess", (dataset, unit))
         case ["packed", dataset, unit]:
             return Job("pack", (dataset, unit))
+        case ["aligned", dataset, group]:
+            return Job("align", (dataset, group))
         case ["head", "head"]:
             return Job("head")
         case ["series", dataset, region]:
@@ -153,6 +155,8 @@ class Unfinished:
                 place = ("pull", file.split(".")[0])
             case ["series", dataset, file]:
                 place = ("extract", dataset, file.split(".")[0])
+            case ["aligned", dataset, file]:
+                place = ("align", dataset, file.split(".")[0])
             case ["derived", dataset, "trials", file]:
                 place = ("derive", dataset, file.split(".")[0])
             case ["derived", dataset, file] if file.startswith("connectivity."):

@@ -19,6 +19,7 @@ JobState = Literal["done", "running", "waiting", "interrupted", "failed"]
 JOB_STATES: tuple[JobState, ...] = ("done", "running", "waiting", "interrupted", "failed")
 PER_UNIT = ("preprocess", "pack")
 PER_REGION = ("extract", "derive")
+PER_GROUP = ("align",)
 PER_DATASET = ("pull", "curate", "latents", "connectivity")
 # The folder of each stage's receipts, below it the job; those of regions lie beside their shards.
 FOLDERS = {"pull": "raw", "curate": "curated", "preprocess": "derivatives", "pack": "packed"}
@@ -39,7 +40,8 @@ class Job:
     stage : str
         Its stage.
     key : tuple of str
-        Data set, and unit or region where it has one; empty for `head`, `publish` and `report`.
+        Data set, and unit, region or group where it has one; empty for `head`, `publish` and
+        `report`.
     """
 
     stage: str
@@ -57,6 +59,8 @@ class Job:
         if self.stage in PER_REGION:
             shard = layout.series if self.stage == "extract" else layout.trials
             return receipt_beside(shard(*self.key))
+        if self.stage in PER_GROUP:
+            return receipt_beside(layout.alignment(*self.key))
         if self.stage == "latents":
             return receipt_beside(layout.latents(*self.key))
         if self.stage == "connectivity":
@@ -171,6 +175,8 @@ def _jobs_of(stage: str, planned: Planned, units: Mapping[str, list[str]]) -> li
         return [Job(stage, (d, unit)) for d in planned.datasets for unit in units.get(d, ())]
     if stage in PER_REGION:
         return [Job(stage, (d, region)) for d in planned.datasets for region in planned.regions]
+    if stage in PER_GROUP:
+        return [Job(stage, (d, group)) for d in planned.datasets for group in planned.groups]
     if stage in PER_DATASET:
         return [Job(stage, (dataset,)) for dataset in planned.datasets]
     if stage == "head" and not planned.eeg:
@@ -188,7 +194,8 @@ def _from_traces(layout: Layout) -> Planned:
     datasets = names("raw", SUFFIX) | names("curated", SUFFIX) | names("logs/pull", ".log")
     regions = names("series", SUFFIX, "*/") | names("logs/extract", ".log", "*/")
     eeg = Job("head").receipt(layout).is_file() or Job("head").log(layout).is_file()
-    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg)
+    groups = names("aligned", SUFFIX, "*/") | names("logs/align", ".log", "*/")
+    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg, tuple(sorted(groups)))
 
 
 def job_statuses(

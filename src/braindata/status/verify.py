@@ -284,6 +284,12 @@ def _basis(layout: Layout, job: Job, receipts: Mapping[Job, Receipt]) -> dict[st
             if head is not None and "sources" in receipts[job].parameters:
                 basis["head"] = merkle(head.outputs)
             return basis
+        case "align", (dataset, _):
+            curated = get("curate", dataset)
+            units = sorted(curated.notes.get("units", {})) if curated else []
+            packed = {u: r for u in units if (r := get("pack", dataset, u)) is not None}
+            whole = curated is not None and len(packed) == len(units)
+            return {"packed": receipts_hash(packed)} if whole else {}
         case "derive", (dataset, region):
             extracted = get("extract", dataset, region)
             if extracted is None:

@@ -537,6 +537,101 @@ STIMULI = pa.schema(
     ]
 )
 
+_GROUP = [
+    _text("region_group", "Level or region whose voxels were aligned together, see `regions`."),
+    _text("grouping", "What it is: `level` or `region`."),
+    _text("group_hash", "Hash of the definitions of its regions; of a region, its own."),
+]
+
+
+def _scored(name: str, what: str) -> list[pa.Field]:
+    """Return the columns of one score: before and after, what chance gives, what noise allows."""
+    return [
+        _number(f"{name}_before", f"{what}, in anatomical space, voxel by voxel.", "1"),
+        _number(
+            f"{name}_after", "The same in the common space, by a template without the person.", "1"
+        ),
+        _number(f"{name}_chance", "What permutations of it give, on average.", "1"),
+        _number(f"{name}_chance_sd", "Their standard deviation.", "1"),
+        _number(
+            f"{name}_ceiling", "What noise allows it to be; null where that is not known.", "1"
+        ),
+    ]
+
+
+ALIGNMENT = pa.schema(
+    [
+        _text("dataset", "Identifier of the data set in the configuration."),
+        _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
+        *_GROUP,
+        _column("regions", _STRINGS, "Names of its regions."),
+        _text("status", "`aligned` or `unaligned`."),
+        _text("reason", "Why the person is unaligned."),
+        _text("method", "`procrustes`, `srm` or `connectivity`; null where nobody is aligned."),
+        _text("method_reason", "Why this method: what the events say of a shared stimulus."),
+        _text("template", "Hash of all that the template is; another number is another space."),
+        _column("in_template", pa.bool_(), "Whether the template was made from the person, too."),
+        _count("n_members", "People from whom the template was made."),
+        _column("dimensions", _COUNTS, "Common dimensions of each parcel, in their order.", "1"),
+        _count("n_voxels", "Voxels of the group on the grid."),
+        _number("coverage", "Share of them that hold data in all recordings of the person.", "1"),
+        _count("n_volumes", "Volumes that the person's map was fitted on."),
+        _column("recordings", _STRINGS, "Recordings of the person that were looked at."),
+        _column("fitted_on", _STRINGS, "Those that the map was fitted on, or their first half."),
+        _column("scored_on", _STRINGS, "Those that were scored, or their second half."),
+        _column(
+            "matched_within_fit",
+            pa.bool_(),
+            "Whether `matching` and `prediction` are of recordings in `fitted_on`, which alone "
+            "people share: by maps from their first half, on their second.",
+        ),
+        *_scored(
+            "matching",
+            "Share of segments of nine volumes whose best match among the others' mean is the "
+            "segment of the same time",
+        ),
+        *_scored(
+            "prediction", "Correlation over time of the voxels with what the others' mean predicts"
+        ),
+        *_scored(
+            "connectivity",
+            "Correlation over blocks of grey matter of the voxels' connectivity with what the "
+            "others' mean predicts",
+        ),
+        *_scored("decoding", "Balanced accuracy of `trial_type` decoded from the others' trials"),
+        _text("score_reason", "Why a score is null, where it could have been."),
+    ]
+)
+
+PATTERNS = pa.schema(
+    [
+        *_WHO,
+        _count("trial", "Index of the row in the events file, from 0; see `trials`."),
+        *_GROUP,
+        _number("onset", "Onset from the start of the recording.", "s"),
+        _number("duration", "Duration.", "s"),
+        _text("trial_type", "The events file's `trial_type`, or what `event_mapping` names."),
+        _column(
+            "vector",
+            pa.list_(pa.field("element", pa.float32())),
+            "The trial's response in the common space of `template`: of each voxel the height of "
+            "the modelled response over the standard deviation of its cleaned series, mapped. Null "
+            "for the `reason`.",
+            "1",
+        ),
+        _text("template", "The common space: only vectors of one template can be compared."),
+        _text("method", "`procrustes`, `srm` or `connectivity`."),
+        _column("fitted_on", _STRINGS, "Recordings that the person's map was fitted on."),
+        _column(
+            "in_fit",
+            pa.bool_(),
+            "Whether the map was fitted on the volumes of this trial, too: leave these out where "
+            "people are compared.",
+        ),
+        _text("reason", "Why there is no vector."),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "recordings": RECORDINGS,
     "regions": REGIONS,
@@ -546,4 +641,6 @@ TABLES: dict[str, pa.Schema] = {
     "connectivity": CONNECTIVITY,
     "latents": LATENTS,
     "latent_fits": LATENT_FITS,
+    "patterns": PATTERNS,
+    "alignment": ALIGNMENT,
 }
