@@ -205,6 +205,13 @@ def _raw(n_channels: int = 4, seconds: float = 60) -> mne.io.RawArray:
     return mne.io.RawArray(noise(n_channels, seconds), info, verbose="ERROR")
 
 
+def test_channels_that_have_nothing_in_common(tmp_path: Path) -> None:
+    # Of one head they would: RANSAC, which is on by default, has no good channel to start from.
+    header = write_brainvision(tmp_path, "sub-01_task-x_eeg", noise(20, 40.0), cap(20))
+    with pytest.raises(DataError, match="20 of 20 channels are bad"):
+        preprocess_recording(files_of(header), EegParameters(h_freq=80))
+
+
 def test_what_becomes_of_each_event() -> None:
     raw = _raw()
     raw._data[:, 2000:2100] += 500e-6 * np.hanning(100)

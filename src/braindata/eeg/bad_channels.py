@@ -30,8 +30,8 @@ def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, l
     done = ransac
     try:
         finder.find_all_bads()
-    except OSError:
-        # Too few channels are good enough to predict others from.
+    except (OSError, IndexError):
+        # Too few channels are good enough to predict others from; IndexError: none is.
         finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=False)
         finder.find_all_bads()
         done = False
