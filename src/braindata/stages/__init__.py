@@ -7,7 +7,7 @@ STEP_VERSION = {
     "preprocess": 2,
     "pack": 4,
     "head": 1,
-    "extract": 4,
+    "extract": 5,
     "derive": 3,
     "latents": 1,
     "publish": 3,
