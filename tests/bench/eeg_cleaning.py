@@ -303,6 +303,9 @@ def compare(seed: int, inverse: Inverse, names: list[str], samples: Floats, *, t
         f" {', '.join(cost['removed'])}",
         flush=True,
     )
+    for region, *values in zip(inverse.regions, *(whole[name] for name in at), strict=True):
+        told_of = "  ".join(f"{value:5.3f}" for value in values)
+        print(f"      {told_of}   |  {region.name}")
     return all(one["ours"].mean() >= one["pipeline"].mean() for one in (whole, parts))
 
 

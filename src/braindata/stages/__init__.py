@@ -4,7 +4,7 @@
 STEP_VERSION = {
     "pull": 1,
     "curate": 6,
-    "preprocess": 2,
+    "preprocess": 3,
     "pack": 4,
     "head": 1,
     "extract": 5,
