@@ -75,6 +75,7 @@ bench-fmri: $(READY)
 bench-eeg: $(READY)
 	$(BIN)/python -W ignore -m tests.bench.eeg_sources
 	$(BIN)/python -m tests.bench.eeg_preprocess
+	.uv/bin/uv run --frozen --with mne-bids-pipeline==1.10.1 python -W ignore -m tests.bench.eeg_cleaning
 
 # Peers that only this measures; brainiak finds its MPI in mpich's wheel.
 ALIGN_PEERS = --with fmralign==0.0.6 --with brainiak==0.12 --with mpich==5.0.1 --with fastsrm==0.0.5

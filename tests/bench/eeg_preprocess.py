@@ -24,7 +24,7 @@ from braindata.eeg.parameters import EegParameters
 from tests.bench.eeg_simulation import Simulation, simulate, write_bids
 
 CLEAN = """
-import json, resource, sys
+import json, re, resource, sys
 from pathlib import Path
 from braindata.bids.events import read_events
 from braindata.eeg.chain import preprocess_recording
@@ -35,20 +35,26 @@ header, out = map(Path, sys.argv[1:])
 stem = header.name.removesuffix("_eeg.vhdr")
 events = read_events(header.with_name(f"{stem}_events.tsv"))
 metadata = json.loads(header.with_suffix(".json").read_text())
-files = EegFiles(header.stem, header, header.with_name(f"{stem}_channels.tsv"), metadata=metadata)
+tables = [header.with_name(f"{stem}_channels.tsv")]
+for table in ("*_electrodes.tsv", "*_coordsystem.json"):
+    tables.append(next(header.parent.glob(table), None))
+files = EegFiles(header.stem, header, *tables, metadata=metadata)
 parameters = EegParameters()
 labels = events["trial_type"].tolist()
 cleaned = preprocess_recording(files, parameters, events["onset"].to_numpy(), labels)
 made = write_derivatives(cleaned, out, header.stem, "x", parameters)
 used = resource.getrusage(resource.RUSAGE_SELF)
+# Not ru_maxrss: that is never below the parent's.
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 steps = {step.name: step.as_json() for step in cleaned.steps}
 print(json.dumps({
     "cpu": used.ru_utime + used.ru_stime,
-    "gib": used.ru_maxrss / 2**20,
+    "gib": int(peak) / 2**20,
     "file": str(made[0]),
     "bad": list(steps["bad channels"]["bad"]),
     "removed": [one.kind for one in cleaned.components if one.removed],
     "rejected": cleaned.quality["share_rejected"],
+    "kept": [row for row, reason in enumerate(cleaned.judged.reasons) if reason is None],
 }))
 """
 EDGE = 5.0

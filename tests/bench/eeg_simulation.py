@@ -73,36 +73,79 @@ def simulate(n_channels: int, sfreq: float, seconds: float, seed: int) -> Simula
         at = round(onset * sfreq)
         brain[:, at : at + response.size] += np.outer(parietal, response)
     recorded = brain + rng.normal(0, 1e-6, brain.shape)
+    bad = n_channels // 5, 3 * n_channels // 4
+    add_artefacts(recorded, places, sfreq, rng, bad)
+    return Simulation(names, brain, recorded, onsets, (names[bad[0]], names[bad[1]]))
+
+
+def add_artefacts(
+    recorded: Floats,
+    places: Floats,
+    sfreq: float,
+    rng: np.random.Generator,
+    bad: tuple[int, int],
+    line: float = LINE,
+) -> None:
+    """Add blinks, line noise, a burst of muscle, a noisy and a dead channel, in place.
+
+    Parameters
+    ----------
+    recorded : ndarray, shape (n_channels, n_samples)
+        In V.
+    places : ndarray, shape (n_channels, 3)
+        Electrodes in head coordinates in m.
+    sfreq : float
+        Samples per second.
+    rng : numpy.random.Generator
+        Of the artefacts.
+    bad : (int, int)
+        The channel that becomes noisy, and the one that dies.
+    line : float
+        The line frequency in Hz.
+    """
+    n_channels, n = recorded.shape
     eyes = np.exp(-np.linalg.norm(places - [0, 0.1, 0], axis=1) / 0.04)
     lid = np.exp(-0.5 * (np.arange(-0.25, 0.25, 1 / sfreq) / 0.06) ** 2)
+    seconds = n / sfreq
     for onset in rng.uniform(1, seconds - 2, int(seconds / 5)):
         at = round(onset * sfreq)
         height = 150e-6 * rng.uniform(0.8, 1.2)
         recorded[:, at : at + lid.size] += np.outer(eyes / eyes.max(), height * lid)
-    hum = np.sin(2 * np.pi * LINE * np.arange(n) / sfreq)
+    hum = np.sin(2 * np.pi * line * np.arange(n) / sfreq)
     recorded += 5e-6 * np.outer(rng.uniform(0.5, 1.5, n_channels), hum)
     temples = np.exp(-np.linalg.norm(np.abs(places) - [0.07, 0.02, 0.0], axis=1) / 0.03)
     start, length = round(0.4 * n), round(10 * sfreq)
-    burst = mne.filter.filter_data(rng.normal(size=(1, length)), sfreq, 30, None, verbose="ERROR")[
-        0
-    ]
+    white = rng.normal(size=(1, length))
+    burst = mne.filter.filter_data(white, sfreq, 30, None, verbose="ERROR")[0]
     recorded[:, start : start + length] += 40e-6 * np.outer(temples, burst)
-    noisy, dead = n_channels // 5, 3 * n_channels // 4
+    noisy, dead = bad
     recorded[noisy] += rng.normal(0, 60e-6, n)
     recorded[dead] = 1e-5
-    return Simulation(names, brain, recorded, onsets, (names[noisy], names[dead]))
 
 
-def write_bids(simulation: Simulation, root: Path, sfreq: float) -> Path:
-    """Write a simulation as a BIDS data set of one recording, and return its header."""
+def write_bids(
+    simulation: Simulation,
+    root: Path,
+    sfreq: float,
+    line: float = LINE,
+    positions: Floats | None = None,
+    *,
+    told: bool = False,
+) -> Path:
+    """Write a simulation as a BIDS data set of one recording, and return its header.
+
+    With `positions` (n_channels, 3) in head coordinates in m there are electrodes.tsv and
+    coordsystem.json, too; `told` says which channels are bad.
+    """
     folder, stem = root / "sub-01" / "eeg", "sub-01_task-sim"
     header = write_brainvision(folder, f"{stem}_eeg", simulation.recorded, simulation.names, sfreq)
-    write_channels(header, simulation.names)
+    status = ["bad" if told and name in simulation.bad else "good" for name in simulation.names]
+    write_channels(header, simulation.names, status=status)
     seconds = simulation.recorded.shape[1] / sfreq
     facts = {
         "TaskName": "sim",
         "SamplingFrequency": sfreq,
-        "PowerLineFrequency": LINE,
+        "PowerLineFrequency": line,
         "EEGReference": "n/a",
         "SoftwareFilters": "n/a",
         "RecordingDuration": seconds,
@@ -112,6 +155,24 @@ def write_bids(simulation: Simulation, root: Path, sfreq: float) -> Path:
     lines = ["onset\tduration\ttrial_type"]
     lines += [f"{onset:.4f}\t0\tstim" for onset in simulation.onsets]
     (folder / f"{stem}_events.tsv").write_text("\n".join(lines) + "\n")
+    if positions is not None:
+        rows = ["name\tx\ty\tz"]
+        rows += [
+            f"{name}\t{x:.6f}\t{y:.6f}\t{z:.6f}"
+            for name, (x, y, z) in zip(simulation.names, positions, strict=True)
+        ]
+        base = folder / "sub-01_space-CapTrak"
+        base.with_name(f"{base.name}_electrodes.tsv").write_text("\n".join(rows) + "\n")
+        # The axes of CapTrak are those of mne's head coordinates, whatever the landmarks are.
+        landmarks = {"NAS": [0.0, 0.1, 0.0], "LPA": [-0.08, 0.0, 0.0], "RPA": [0.08, 0.0, 0.0]}
+        system = {
+            "EEGCoordinateSystem": "CapTrak",
+            "EEGCoordinateUnits": "m",
+            "AnatomicalLandmarkCoordinates": landmarks,
+            "AnatomicalLandmarkCoordinateSystem": "CapTrak",
+            "AnatomicalLandmarkCoordinateUnits": "m",
+        }
+        base.with_name(f"{base.name}_coordsystem.json").write_text(json.dumps(system))
     description = {"Name": "sim", "BIDSVersion": "1.9.0", "DatasetType": "raw"}
     (root / "dataset_description.json").write_text(json.dumps(description))
     return header

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import pyprep
 import pytest
 
+from braindata.eeg.bad_channels import find_bad_channels
 from braindata.eeg.chain import Cleaned, TooShortError, preprocess_recording
 from braindata.eeg.epochs import MARKED, OUTSIDE, REJECTED, REPEATED, judge_epochs
 from braindata.eeg.line_noise import find_line_frequency, line_noise_ratio, remove_line_noise
@@ -203,6 +205,36 @@ def test_mostly_dead_channels(tmp_path: Path) -> None:
 def _raw(n_channels: int = 4, seconds: float = 60) -> mne.io.RawArray:
     info = mne.create_info(cap(n_channels), SFREQ, "eeg", verbose="ERROR")
     return mne.io.RawArray(noise(n_channels, seconds), info, verbose="ERROR")
+
+
+def test_channels_that_have_nothing_in_common(tmp_path: Path) -> None:
+    # Of one head they would: RANSAC, which is on by default, has no good channel to start from.
+    header = write_brainvision(tmp_path, "sub-01_task-x_eeg", noise(20, 40.0), cap(20))
+    with pytest.raises(DataError, match="20 of 20 channels are bad"):
+        preprocess_recording(files_of(header), EegParameters(h_freq=80))
+
+
+def test_a_source_makes_no_channel_bad() -> None:
+    names = cap(32)
+    info = mne.create_info(names, SFREQ, "eeg", verbose="ERROR").set_montage(TEN_FIVE)
+    places = np.array([one["loc"][:3] for one in info["chs"]])
+    distance = np.linalg.norm(places[:, np.newaxis] - places, axis=2)
+    data = np.exp(-distance / 0.08) @ noise(32, 60.0)
+    strength = np.random.default_rng(5).uniform(0.6, 1.4, (32, 1))
+    data *= 10e-6 * strength / data.std(axis=1).mean()
+    # Beta of 12 µV beneath one electrode, which none of the others shows as much.
+    beta = mne.filter.filter_data(noise(1, 60.0, seed=9)[0], SFREQ, 13, 30, verbose="ERROR")
+    where = names.index("F3")
+    data += np.outer(np.exp(-distance[where] / 0.03), 12e-6 * beta / beta.std())
+    raw = mne.io.RawArray(data, info, verbose="ERROR")
+    finder = pyprep.NoisyChannels(raw.copy(), random_state=0, ransac=False)
+    finder.find_bad_by_PSD()
+    assert finder.bad_by_psd == ["F3"]
+    assert find_bad_channels(raw, ransac=True, seed=0) == ({}, True)
+    # A noisy and a loose one are bad.
+    raw._data[3] += np.random.default_rng(0).normal(0, 60e-6, data.shape[1])
+    raw._data[20] = np.random.default_rng(1).normal(0, 10e-6, data.shape[1])
+    assert set(find_bad_channels(raw, ransac=True, seed=0)[0]) == {names[3], names[20]}
 
 
 def test_what_becomes_of_each_event() -> None:

@@ -109,6 +109,8 @@ OF_EEG = (
     "crosstalk_max",
     "crosstalk_region",
     "crosstalk",
+    "filter",
+    "filter_channels",
 )
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from braindata.curate.parameters import Choice
+from braindata.eeg.epochs import MARKED, REPEATED
 from braindata.eeg.parameters import EegParameters
 from braindata.layout import SENSORS, Layout
 from braindata.pack.eeg_store import open_eeg_store
@@ -72,6 +73,62 @@ def _no_numbers(header: Path) -> None:
     header.with_suffix(".eeg").write_bytes(data.tobytes())
 
 
+def _markers_of_another(header: Path) -> None:
+    text = header.read_text(encoding="utf-8")
+    other = "sub-01_task-x_eeg.vmrk"
+    header.write_text(text.replace(f"MarkerFile={header.stem}.vmrk", f"MarkerFile={other}"))
+    # As where somebody copied them, and they still say whose they are.
+    whose = header.parents[2] / "sub-01" / "eeg" / other
+    header.with_name(other).write_text(whose.read_text(encoding="utf-8"), encoding="utf-8")
+    header.with_name("sub-01_task-x_eeg.eeg").write_bytes(b"")
+
+
+def _microvolts_as_volts(header: Path) -> None:
+    _change(header, lambda data: data * 1e-6)
+
+
+def _one_channel_without_numbers(header: Path) -> None:
+    def harm(data: np.ndarray) -> np.ndarray:
+        data[100, 1] = np.nan
+        return data
+
+    _change(header, harm)
+
+
+def _one_channel_saturated(header: Path) -> None:
+    def harm(data: np.ndarray) -> np.ndarray:
+        data[:, 2] = np.clip(data[:, 2], -5, 5)
+        return data
+
+    _change(header, harm)
+
+
+def _change(header: Path, how: Callable[[np.ndarray], np.ndarray]) -> None:
+    path = header.with_suffix(".eeg")
+    data = np.frombuffer(path.read_bytes(), "<f4").reshape(-1, 4).copy()
+    path.write_bytes(how(data).astype("<f4").tobytes())
+
+
+def _events_twice(header: Path) -> None:
+    path = header.with_name(header.name.replace("_eeg.vhdr", "_events.tsv"))
+    top, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([top, *(line for line in lines for _ in range(2))]) + "\n")
+
+
+def _marked_throughout(header: Path) -> None:
+    path = header.with_suffix(".vmrk")
+    samples = round(SECONDS * SFREQ)
+    line = f"Mk2=Bad Interval,Moved,1,{samples},0\n"
+    path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
+
+
+# What is odd in a part of it, and used all the same.
+ODD: dict[str, Callable[[Path], object]] = {
+    "11": _events_twice,
+    "12": _one_channel_without_numbers,
+    "13": _one_channel_saturated,
+    "14": _marked_throughout,
+}
 BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
     "03": (_cut, "quarantined", "curate", "10.0 s, its sidecar says 20.0 s"),
     "05": (lambda h: h.with_suffix(".eeg").unlink(), "quarantined", "curate", "are not there"),
@@ -83,6 +140,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "not in the recording: A1",
     ),
     "08": (_no_numbers, "quarantined", "preprocess", "4 not finite"),
+    "09": (_markers_of_another, "quarantined", "curate", "the markers of another recording"),
+    "10": (_microvolts_as_volts, "quarantined", "preprocess", "4 flat"),
 }
 
 
@@ -96,6 +155,8 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     _subject(root, "04", factor=1e6)
     for label, (harm, *_) in BROKEN.items():
         harm(_subject(root, label))
+    for label, change in ODD.items():
+        change(_subject(root, label))
     layout = Layout(tmp_path_factory.mktemp("out"))
     pull.run(layout, "ds", root, PullParameters())
     curate.run(layout, "ds", curate.Parameters(choice=Choice(modalities=("eeg",))))
@@ -108,7 +169,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 def test_the_inventory_knows_what_a_recording_is(output: Layout) -> None:
     rows = {row["subject"]: row for row in read_inventory(output, "ds")}
-    assert sorted(rows) == ["01", "02", "03", "04", "05", "06", "07", "08"]
+    assert sorted(rows) == sorted(["01", "02", "04", *BROKEN, *ODD])
     first = rows["01"]
     expected = {
         "modality": "eeg",
@@ -175,12 +236,30 @@ def test_the_store_holds_what_the_derivative_holds(output: Layout) -> None:
 
 def test_trials_come_from_the_clean_recording(output: Layout) -> None:
     rows = pq.read_table(output.trials("ds", SENSORS)).to_pandas()
-    assert set(rows["recording"]) == {"sub-01_task-x_eeg"}
-    p300 = rows[rows["feature"] == "P300"]
+    assert set(rows["subject"]) == {"01", *ODD}
+    p300 = rows[(rows["feature"] == "P300") & (rows["subject"] == "01")]
     assert p300["onset"].tolist() == list(np.arange(1.0, 19.0))
     assert p300["trial_type"].tolist() == ["odd", "even"] * 9
     assert p300["estimate"].notna().sum() >= 9
     assert rows[rows["feature"] == "RewP"]["estimate"].isna().all()
+
+
+def test_what_is_odd_in_a_part_is_used_without_it(output: Layout) -> None:
+    rows = pq.read_table(output.trials("ds", SENSORS)).to_pandas()
+    p300 = rows[rows["feature"] == "P300"].set_index("subject")
+    # Of an event that is there twice the first one counts.
+    assert (p300.loc["11", "reason"].iloc[1::2] == REPEATED).all()
+    assert p300.loc["11", "estimate"].iloc[::2].notna().sum() >= 9
+    # Without a clean epoch there is no trial, but a course.
+    assert (p300.loc["14", "reason"] == MARKED).all()
+    for label in ODD:
+        receipt = Receipt.read(output.receipt("derivatives", "ds", f"sub-{label}"))
+        ((name, outcome),) = receipt.recordings.items()
+        assert outcome.state == "done"
+        assert receipt.notes["quality"][name]["n_bad_channels"] == (label in ("12", "13"))
+        assert (receipt.notes["quality"][name]["share_rejected"] == 1.0) == (label == "14")
+        with open_eeg_store(output.store("ds", name)) as store:
+            assert np.isfinite(store.read()).all()
 
 
 def test_only_its_own_files_make_a_recording_anew(output: Layout) -> None:

@@ -10,6 +10,11 @@ import pyprep
 def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, list[str]], bool]:
     """Find bad channels as PREP does (Bigdely-Shamlo 2015, doi:10.3389/fninf.2015.00016).
 
+    By PREP's own criteria: deviation, noise at high frequencies, correlation with others, both of
+    these together (`SNR`), RANSAC. Not by pyprep's further one, more power in a band than the other
+    channels have (`psd`): the electrodes above a source have that. Interpolated from their
+    neighbours, they no longer show it.
+
     Parameters
     ----------
     raw : mne.io.BaseRaw
@@ -27,14 +32,17 @@ def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, l
         Whether RANSAC could be done: it needs most channels to be good.
     """
     finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=ransac)
+    finder.find_bad_by_deviation()
+    finder.find_bad_by_hfnoise()
+    finder.find_bad_by_correlation()
+    finder.find_bad_by_SNR()
     done = ransac
-    try:
-        finder.find_all_bads()
-    except OSError:
-        # Too few channels are good enough to predict others from.
-        finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=False)
-        finder.find_all_bads()
-        done = False
+    if ransac:
+        try:
+            finder.find_bad_by_ransac()
+        except (OSError, IndexError):
+            # Too few channels are good enough to predict others from; IndexError: none is.
+            done = False
     found = finder.get_bads(as_dict=True)
     names = raw.copy().pick("eeg").ch_names
     bad: dict[str, list[str]] = {}

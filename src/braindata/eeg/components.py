@@ -25,8 +25,8 @@ KINDS = (
 )
 # Below this rate muscle cannot be seen as ICLabel knows it.
 MIN_RATE = 200.0
-# Samples for each weight of the unmixing matrix: at least 20 to 30 (Onton & Makeig 2006,
-# doi:10.1016/S0079-6123(06)59007-7); more costs time and changes little.
+# Samples for each weight of the unmixing matrix. 20 to 30 and more are usual (Onton & Makeig 2006,
+# doi:10.1016/S0079-6123(06)59007-7); a longer recording is thinned out, for the time it costs.
 SAMPLES_PER_WEIGHT = 20
 # Fewer than this for each weight, and the components are arbitrary.
 MIN_SAMPLES_PER_WEIGHT = 5

@@ -179,7 +179,7 @@ def montage_hash(positions: Floats) -> str:
 
 def extract_eeg(
     key: RecordingKey, packed: PackedEeg, regions: Sequence[Region], on_sources: EegRegions
-) -> tuple[list[dict[str, Any]], RegionOperators | None]:
+) -> list[dict[str, Any]]:
     """Make the courses of regions from one packed recording.
 
     Parameters
@@ -195,12 +195,11 @@ def extract_eeg(
 
     Returns
     -------
-    rows : list of dict
+    list of dict
         Of the table `series`, a row for each region. Without values and with a reason where a
         region is not claimed and the configuration does not insist, where it lies away from all
-        sources, or where the recording has too few positions.
-    operators : RegionOperators or None
-        Of the regions with values, for the channels with a position: what LCMV stores.
+        sources, or where the recording has too few positions. With LCMV the filter is there, too:
+        it is this recording's, and follows from nothing else that is stored.
 
     Raises
     ------
@@ -209,7 +208,7 @@ def extract_eeg(
     """
     located, unfit = _located(packed)
     if unfit is not None:
-        return [_row(key, region, packed, None, None, "", unfit) for region in regions], None
+        return [_row(key, region, packed, None, None, "", unfit) for region in regions]
     assert packed.positions is not None
     positions = packed.positions[located]
     parameters = on_sources.parameters
@@ -226,7 +225,7 @@ def extract_eeg(
             reasons[region.name] = None if insisted else resolution.reason
     claimed = [region for region in regions if reasons[region.name] is None]
     courses: dict[str, Floats] = {}
-    operators = None
+    filters: dict[str, dict[str, list[Any]]] = {}
     if claimed:
         data = np.asarray(packed.read(), np.float64)[located]
         if not np.isfinite(data).all():
@@ -237,12 +236,20 @@ def extract_eeg(
         covariance = np.cov(data) if parameters.method == "lcmv" else None
         operators = on_sources.operators(claimed, positions, covariance)
         courses = dict(zip(operators.names, operators.apply(data), strict=True))
+        if parameters.method == "lcmv":
+            pairs = zip(packed.names, located, strict=True)
+            channels = [name for name, there in pairs if there]
+            filters = {
+                name: {"filter": row.tolist(), "filter_channels": channels}
+                for name, row in zip(operators.names, operators.operators, strict=True)
+            }
     rows = []
     for region in regions:
         known, course = resolutions.get(region.name), courses.get(region.name)
         unit = UNITS[parameters.method]
-        rows.append(_row(key, region, packed, course, known, unit, reasons[region.name]))
-    return rows, operators
+        row = _row(key, region, packed, course, known, unit, reasons[region.name])
+        rows.append(row | filters.get(region.name, {}))
+    return rows
 
 
 def _located(packed: PackedEeg) -> tuple[Any, str | None]:

@@ -34,7 +34,7 @@ def average_reference(lead_field: Floats) -> Floats:
 
 
 def sloreta(lead_field: Floats, snr: float = 3.0) -> Floats:
-    """Return the operator of sLORETA (Pascual-Marqui 2002).
+    """Return the operator of sLORETA (Pascual-Marqui 2002, Methods Find Exp Clin Pharmacol 24D).
 
     The minimum norm without depth weighting, each source divided by its standard deviation over
     all three directions, as mne does.

@@ -4,11 +4,11 @@
 STEP_VERSION = {
     "pull": 1,
     "curate": 6,
-    "preprocess": 3,
+    "preprocess": 4,
     "pack": 4,
     "align": 1,
     "head": 1,
-    "extract": 4,
+    "extract": 5,
     "derive": 4,
     "latents": 2,
     "connectivity": 1,

@@ -79,7 +79,7 @@ def extract_recordings(
     for key, path in sorted(stores, key=lambda item: item[0].recording):
         try:
             with open_eeg_store(path) as store:
-                rows += extract_eeg(key, store, [region], on_sources)[0]
+                rows += extract_eeg(key, store, [region], on_sources)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)

@@ -326,6 +326,14 @@ SERIES = pa.schema(
         ),
         _text("crosstalk_region", "The region with `crosstalk_max`."),
         _text("crosstalk", "That of every other region as one JSON object, by name."),
+        _column(
+            "filter",
+            _NUMBERS,
+            "Of `lcmv`, which is made from each recording's own covariance: what each of "
+            "`filter_channels` counts in the values. Null for operators that the montage fixes.",
+            "A·m/V",
+        ),
+        _column("filter_channels", _STRINGS, "The channels of `filter`."),
     ]
 )
 
