@@ -27,6 +27,7 @@ include: "rules/head.smk"
 include: "rules/extract.smk"
 include: "rules/derive.smk"
 include: "rules/latents.smk"
+include: "rules/signals.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 

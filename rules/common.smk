@@ -41,6 +41,7 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
     region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+    process=r"[a-z][a-z0-9_]*",
 
 
 def output_folder(wildcards):
@@ -119,6 +120,18 @@ def behaviour():
     )
 
 
+def signals():
+    return expand(
+        [
+            f"{OUT}/derived/{{dataset}}/signals/{{process}}.parquet",
+            f"{OUT}/derived/{{dataset}}/signals/{{process}}.receipt.json",
+            f"{OUT}/derived/{{dataset}}/signal_fits/{{process}}.parquet",
+        ],
+        dataset=PLAN.datasets,
+        process=list(PLAN.signals.processes),
+    )
+
+
 def inventories():
     """What is asked for by name, or data sets would be pulled one after the other."""
     return expand(
@@ -138,7 +151,7 @@ def all_receipts(wildcards):
         for folder in ("derivatives", "packed")
         for receipt in unit_receipts(folder, dataset)
     ]
-    return units + shards() + sensors() + behaviour()
+    return units + shards() + sensors() + behaviour() + signals()
 
 
 def everything(wildcards):

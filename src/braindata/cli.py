@@ -205,6 +205,20 @@ def latents(output: Path, dataset: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+@click.option(
+    "--process", required=True, callback=checked_name, help="The process, as `signals` names it."
+)
+@_PARAMETERS
+def signals(output: Path, dataset: str, process: str, parameters: str) -> None:
+    """Estimate one cognitive process from the regions that are tied to it."""
+    from braindata.stages import signals as stage
+
+    stage.run(_layout(output), dataset, process, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 @_KEY
 def publish(output: Path, parameters: str, key: str) -> None:

@@ -16,6 +16,7 @@ from braindata.config_sources import place_derivatives, place_source, remote_of
 from braindata.curate.parameters import Alignment, CurateParameters, Modality
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.sensor_parameters import SensorParameters
+from braindata.derive.signal_parameters import ProcessName, SignalsSection, Target
 from braindata.eeg.parameters import EegParameters
 from braindata.eeg.source_parameters import HeadParameters, SourceParameters
 from braindata.errors import UsageError
@@ -105,6 +106,12 @@ class Dataset(Section):
         default=(),
         description="Models of behaviour that are fitted to each person; docs/latents.md says what "
         "each needs in `event_mapping`.",
+    )
+
+    targets: Mapping[ProcessName, Target] = Field(
+        default={},
+        description="By process of `signals`, what it is held against in this data set: "
+        "`latent:NAME` or `column:NAME`.",
     )
 
     @field_validator("models")
@@ -204,6 +211,11 @@ class Config(Section):
     )
     sources: SourceParameters = Field(
         default_factory=SourceParameters, description="Series of regions in EEG."
+    )
+    signals: SignalsSection = Field(
+        default_factory=SignalsSection,
+        description="Cognitive processes, trial by trial, from the regions that are tied to them: "
+        "docs/signals.md.",
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

@@ -109,6 +109,14 @@ class Layout:
         """The trials of recordings of which there is no image."""
         return self.output / "derived" / dataset / "behaviour.parquet"
 
+    def signals(self, dataset: str, process: str) -> Path:
+        """What regions say of one cognitive process in each trial of a data set."""
+        return self.output / "derived" / dataset / "signals" / f"{process}.parquet"
+
+    def signal_fits(self, dataset: str, process: str) -> Path:
+        """The weights of these regions, per person."""
+        return self.output / "derived" / dataset / "signal_fits" / f"{process}.parquet"
+
     def tables(self) -> Path:
         """The published tables."""
         return self.output / "tables"

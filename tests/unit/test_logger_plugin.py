@@ -276,6 +276,7 @@ def test_the_table() -> None:
         ["extract", "-"],
         ["derive", "-"],
         ["latents", "-"],
+        ["signals", "-"],
         ["publish", "0/1"],
         ["report", "-"],
         last.split(),

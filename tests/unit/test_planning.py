@@ -46,6 +46,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "datasets": ["ds"],
         "sensors": [],
         "regions": list(plan.regions),
+        "processes": list(plan.signals.processes),
         "publish": {"exclude": []},
         "decisions": {},
         "pseudonyms": "",
@@ -204,10 +205,11 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
         "extract": receipt_beside(layout.series("ds", region)),
         "derive": receipt_beside(layout.trials("ds", region)),
         "latents": receipt_beside(layout.latents("ds")),
+        "signals": receipt_beside(layout.signals("ds", "value")),
         "publish": layout.receipt("tables", "publish"),
     }
     for stage, path in paths.items():
-        of_region = region if stage == "extract" else None
+        of_region = {"extract": region, "signals": "value"}.get(stage)
         parameters = {} if stage == "pull" else json.loads(plan.parameters(stage, of_region, "ds"))
         notes = {"units": {"sub-01": 1}} if stage == "curate" else {}
         Receipt(stage, "job", STEP_VERSION[stage], parameters, {}, notes=notes).write(path)
@@ -222,7 +224,7 @@ def test_receipts_that_hold_stay(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["curate", "preprocess", "extract", "derive", "latents", "publish"]
+    "stage", ["curate", "preprocess", "extract", "derive", "latents", "signals", "publish"]
 )
 @pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
 def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:

@@ -133,6 +133,8 @@ class MethodsFacts:
         From where on quality counts as bad.
     losses : str or None
         How much signal the used recordings have lost in OFC and vmPFC, in words.
+    n_processes : int
+        Cognitive processes that were estimated in each trial.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -148,6 +150,7 @@ class MethodsFacts:
     pipelines: tuple[Pipeline, ...] = ()
     quality: QualityParameters | None = None
     losses: str | None = None
+    n_processes: int = 0
 
 
 @dataclass(frozen=True)

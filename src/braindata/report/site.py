@@ -92,6 +92,8 @@ class Corpus:
         By data set, what curation found out beside its recordings (see `cards`).
     region_quality : mapping of str to mapping
         By name of the region, `tsnr` and `signal_loss`: medians over recordings.
+    signals : sequence of mapping
+        Per data set, task and cognitive process, what the table `signals` says of its evidence.
     """
 
     release: int
@@ -107,6 +109,7 @@ class Corpus:
     methods: Methods | None = None
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     region_quality: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    signals: Sequence[Row] = ()
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -185,7 +188,13 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
             overlays=_overlays(corpus.template, row["pictures"]),
         )
     regions = _region_rows(corpus)
-    yield page("regions.html", "regions.html.j2", regions=regions, strategy=corpus.strategy)
+    yield page(
+        "regions.html",
+        "regions.html.j2",
+        regions=regions,
+        strategy=corpus.strategy,
+        signals=corpus.signals,
+    )
     if corpus.methods is not None:
         yield page("methods.html", "methods.html.j2", methods=corpus.methods)
     used = [row for row in recordings if row["status"] == "used"]

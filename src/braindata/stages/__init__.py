@@ -10,6 +10,7 @@ STEP_VERSION = {
     "extract": 4,
     "derive": 3,
     "latents": 1,
-    "publish": 3,
-    "report": 5,
+    "signals": 1,
+    "publish": 4,
+    "report": 6,
 }

@@ -84,13 +84,19 @@ def without(shard: Path, table: str, recordings: Collection[str], target: Path) 
     return target
 
 
-def without_people(shard: Path, recordings: Collection[str], target: Path) -> Path:
-    """Return a shard of `latent_fits` that lacks people of whom no recording is left.
+def without_people(
+    shard: Path, table: str, column: str, recordings: Collection[str], target: Path
+) -> Path:
+    """Return a shard of a table of people that lacks those of whom no recording is left.
 
     Parameters
     ----------
     shard : Path
         What the job made.
+    table : str
+        Which table it belongs to.
+    column : str
+        Column with the recordings of each person.
     recordings : collection of str
         Which recordings are left out.
     target : Path
@@ -98,8 +104,8 @@ def without_people(shard: Path, recordings: Collection[str], target: Path) -> Pa
     """
     if not recordings:
         return shard
-    rows = read_shard(shard, "latent_fits")
+    rows = read_shard(shard, table)
     gone = set(recordings)
-    kept = [on is None or not set(on) <= gone for on in rows["fitted_on"].to_pylist()]
-    write_shard(rows.filter(pa.array(kept, pa.bool_())), target, "latent_fits")
+    kept = [on is None or not set(on) <= gone for on in rows[column].to_pylist()]
+    write_shard(rows.filter(pa.array(kept, pa.bool_())), target, table)
     return target

@@ -54,6 +54,8 @@ class Parameters(BaseModel):
         Those of which EEG is used.
     regions : tuple of str
         Regions, as ``name-hash``.
+    processes : tuple of str
+        Cognitive processes that regions are tied to.
     publish : PublishParameters
         Which recordings are left out by rules.
     decisions : mapping of str to Decisions
@@ -69,6 +71,7 @@ class Parameters(BaseModel):
     datasets: tuple[str, ...]
     sensors: tuple[str, ...] = ()
     regions: tuple[str, ...]
+    processes: tuple[str, ...] = ()
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
     pseudonyms: str = ""
@@ -155,6 +158,10 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
                 found[name] = Receipt.read(receipt_beside(path))
+        for process in parameters.processes:
+            path = layout.signals(dataset, process)
+            name = path.relative_to(layout.output).as_posix()
+            found[name] = Receipt.read(receipt_beside(path))
     for dataset in parameters.sensors:
         path = layout.trials(dataset, SENSORS)
         name = path.relative_to(layout.output).as_posix()
@@ -204,7 +211,23 @@ def _shards(
         fits = pseudonymised(
             layout.latent_fits(dataset), "latent_fits", own, folder / "named.parquet"
         )
-        shards["latent_fits"].append(without_people(fits, gone, folder / "fits.parquet"))
+        shards["latent_fits"].append(
+            without_people(fits, "latent_fits", "fitted_on", gone, folder / "fits.parquet")
+        )
+        for process in parameters.processes:
+            own_signals = shown(layout.signals(dataset, process), "signals", process)
+            shards["signals"].append(own_signals)
+            folder = staging / "signal_fits" / dataset
+            weights = pseudonymised(
+                layout.signal_fits(dataset, process),
+                "signal_fits",
+                own,
+                folder / "named" / f"{process}.parquet",
+            )
+            kept = folder / f"{process}.parquet"
+            shards["signal_fits"].append(
+                without_people(weights, "signal_fits", "recordings", gone, kept)
+            )
         for table, lies in (("series", layout.series), ("trials", layout.trials)):
             for region in parameters.regions:
                 shards[table].append(shown(lies(dataset, region), table, region))

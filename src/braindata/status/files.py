@@ -111,6 +111,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("extract", (dataset, region))
         case ["derived", dataset, "trials", region]:
             return Job("derive", (dataset, region))
+        case ["derived", dataset, "signals", process]:
+            return Job("signals", (dataset, process))
         case ["derived", dataset, "latents"]:
             return Job("latents", (dataset,))
         case ["tables", "publish"]:
@@ -152,6 +154,8 @@ class Unfinished:
                 place = ("extract", dataset, file.split(".")[0])
             case ["derived", dataset, "trials", file]:
                 place = ("derive", dataset, file.split(".")[0])
+            case ["derived", dataset, "signals" | "signal_fits", file]:
+                place = ("signals", dataset, file.split(".")[0])
             case ["derived", dataset, _]:
                 place = ("latents", dataset)
             case ["head" | "report" as stage, *_]:

@@ -39,7 +39,8 @@ class Job:
     stage : str
         Its stage.
     key : tuple of str
-        Data set, and unit or region where it has one; empty for `head`, `publish` and `report`.
+        Data set, and unit, region or process where it has one; empty for `head`, `publish` and
+        `report`.
     """
 
     stage: str
@@ -57,6 +58,8 @@ class Job:
         if self.stage in PER_REGION:
             shard = layout.series if self.stage == "extract" else layout.trials
             return receipt_beside(shard(*self.key))
+        if self.stage == "signals":
+            return receipt_beside(layout.signals(*self.key))
         if self.stage == "latents":
             return receipt_beside(layout.latents(*self.key))
         return layout.receipt("tables" if self.stage == "publish" else self.stage, self.stage)
@@ -169,6 +172,8 @@ def _jobs_of(stage: str, planned: Planned, units: Mapping[str, list[str]]) -> li
         return [Job(stage, (d, unit)) for d in planned.datasets for unit in units.get(d, ())]
     if stage in PER_REGION:
         return [Job(stage, (d, region)) for d in planned.datasets for region in planned.regions]
+    if stage == "signals":
+        return [Job(stage, (d, process)) for d in planned.datasets for process in planned.processes]
     if stage in PER_DATASET:
         return [Job(stage, (dataset,)) for dataset in planned.datasets]
     if stage == "head" and not planned.eeg:
@@ -185,8 +190,9 @@ def _from_traces(layout: Layout) -> Planned:
 
     datasets = names("raw", SUFFIX) | names("curated", SUFFIX) | names("logs/pull", ".log")
     regions = names("series", SUFFIX, "*/") | names("logs/extract", ".log", "*/")
+    processes = names("derived", SUFFIX, "*/signals/") | names("logs/signals", ".log", "*/")
     eeg = Job("head").receipt(layout).is_file() or Job("head").log(layout).is_file()
-    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg)
+    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg, tuple(sorted(processes)))
 
 
 def job_statuses(

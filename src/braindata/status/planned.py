@@ -26,11 +26,14 @@ class Planned:
         Regions, as ``name-hash``.
     eeg : bool
         Whether EEG of some data set is used.
+    processes : tuple of str
+        Cognitive processes that regions are tied to.
     """
 
     datasets: tuple[str, ...]
     regions: tuple[str, ...]
     eeg: bool = False
+    processes: tuple[str, ...] = ()
 
     def write(self, layout: Layout) -> None:
         """Write the plan atomically, if it is not what is there."""
@@ -39,6 +42,7 @@ class Planned:
             "datasets": list(self.datasets),
             "regions": list(self.regions),
             "eeg": self.eeg,
+            "processes": list(self.processes),
         }
         text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
         path = layout.plan()
@@ -60,7 +64,8 @@ class Planned:
             if body["format"] != FORMAT:
                 raise ValueError(FORMAT)
             datasets, regions = (tuple(map(str, body[key])) for key in ("datasets", "regions"))
-            return cls(datasets, regions, bool(body.get("eeg", False)))
+            processes = tuple(map(str, body.get("processes", ())))
+            return cls(datasets, regions, bool(body.get("eeg", False)), processes)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:
