@@ -287,7 +287,8 @@ def recovery(output: Path, truth: Path) -> None:
     from braindata.phantom.score import score
     from braindata.tables.reading import open_tables
 
-    table = score(open_tables(output)["trials"].to_pandas(), truth)
+    trials = open_tables(output)["trials"].to_pandas(where={"model": "lss"})
+    table = score(trials, truth)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 

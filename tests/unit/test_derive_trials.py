@@ -186,6 +186,10 @@ def test_rows_hold_the_events_with_their_types():
         "unit": "percent",
         "model": "lss",
         "hrf_model": "spm",
+        "delay": None,
+        "variance_inflation": pytest.approx(1.1, abs=0.1),
+        "collinear": False,
+        "noise_ceiling": None,
         "reason": None,
     }
     assert list(columns) == list(events.columns)

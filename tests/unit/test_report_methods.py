@@ -14,8 +14,8 @@ from pybtex.database import BibliographyData, parse_string
 from braindata.bids.confounds import MOTION_24
 from braindata.config_regions import load_regions
 from braindata.curate.parameters import CurateParameters
+from braindata.derive.estimation import MIN_SAMPLED_HEIGHT
 from braindata.derive.parameters import DeriveParameters
-from braindata.derive.trials import MIN_SAMPLED_HEIGHT
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.strategies import Preset
 from braindata.fmri import anatomy, compcor, confounds, motion, native, run

@@ -51,6 +51,13 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert len(trials) == TINY.n_subjects * TINY.n_trials * len(REGIONS)
     assert set(trials["region"]) == set(REGIONS)
     assert list(trials.columns) == TABLES["trials"].names
+    signals = tables["signals"].to_pandas()
+    assert len(signals) == TINY.n_subjects * TINY.n_trials * 5
+    assert signals["estimate"].notna().sum() == trials["estimate"].notna().sum() / 2 * 5
+    assert signals["evidence_r"].isna().all()
+    assert signals["evidence_reason"].notna().all()
+    fits = tables["signal_fits"].to_pandas()
+    assert len(fits) == TINY.n_subjects * 5
     series = tables["series"].to_pandas()
     assert set(series["strategy"]) == {"none", "simple"}
     assert all(len(values) == TINY.n_volumes for values in series["values"])
@@ -99,9 +106,10 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
         path for name in ("packed", "series", "derived") for path in project.files(name)
     )
     # One region stands for all, so that this takes seconds: 2 stores and 2 receipts, 2 shards
-    # and 2 receipts of a region, 3 shards and a receipt of behaviour.
+    # and 2 receipts of a region, 3 shards and a receipt of behaviour, 2 and 1 of a process.
     deleted = [name for name in deleted if "visual" not in name]
-    assert len(deleted) == 2 * TINY.n_subjects + 4 + 4
+    deleted = [n for n in deleted if "/signal" not in n or Path(n).name.startswith("value.")]
+    assert len(deleted) == 2 * TINY.n_subjects + 4 + 4 + 3
     for name in deleted:
         (project.results / name).unlink()
         run = project.run()
@@ -127,11 +135,21 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     pictures = project.files("report/pictures")
     run = project.run()
     assert run.returncode == 0, run.text
-    assert run.jobs == Counter(extract=1, derive=1, publish=1, report=1, all=1)
+    assert run.jobs == Counter(extract=1, derive=1, signals=3, publish=1, report=1, all=1)
     after = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
     kept = {name: facts for name, facts in after.items() if name in before}
     changed = {name for name, facts in before.items() if kept.get(name) != facts}
-    assert changed == {"tables/publish.receipt.json"}
+    # The processes that the new region is tied to as well, and no others.
+    tied = ("value", "confidence", "self_control")
+    assert changed == {"tables/publish.receipt.json"} | {
+        f"derived/tiny/{file}"
+        for name in tied
+        for file in (
+            f"signals/{name}.parquet",
+            f"signals/{name}.receipt.json",
+            f"signal_fits/{name}.parquet",
+        )
+    }
     drawn = {n: f for n, f in project.files("report/pictures").items() if pictures.get(n) != f}
     # Of the new region alone: where it lies, and how it responds.
     assert sorted(re.split(r"[-/.]", name)[2] for name in drawn if "-" in name) == [
@@ -147,7 +165,7 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     # Without it again: the first contents, in a new release.
     project.configure(regions=str(regions))
     run = project.run()
-    assert run.jobs == Counter(publish=1, report=1, all=1), run.text
+    assert run.jobs == Counter(signals=3, publish=1, report=1, all=1), run.text
     third = braindata.open_tables(project.results)
     assert third.release == 3
     assert read_release(project.results / "tables", 3).paths() == (

@@ -85,14 +85,51 @@ def trial_regressors(
     heights : ndarray of float64, shape (n_trials,)
         Largest value of each trial's full response on the fine grid, within the recording or not.
     """
+    hrf = {"spm": hemodynamic_models.spm_hrf, "glover": hemodynamic_models.glover_hrf}[hrf_model]
+    spacing = (times[-1] - times[0]) / (len(times) - 1)
+    kernel = np.asarray(hrf(spacing, OVERSAMPLING), dtype=np.float64)
+    return _convolved(onsets, durations, times, kernel)
+
+
+def delay_regressors(onsets: Floats, times: Floats, delays: Sequence[int]) -> tuple[Floats, float]:
+    """Return a finite impulse response to each trial: one column per trial and delay.
+
+    Delay 0 is of the volumes within one repetition time after the onset, delay 1 of the next ones.
+    nilearn's model `fir` with events of duration 0 calls these 1 and 2: its 0 lies before.
+
+    Parameters
+    ----------
+    onsets : ndarray of float64, shape (n_trials,)
+        In s; a trial with a NaN has columns of zeros.
+    times : ndarray of float64, shape (n_volumes,)
+        Frame times in s, evenly spaced.
+    delays : sequence of int
+        In repetition times from the onset.
+
+    Returns
+    -------
+    regressors : ndarray of float64, shape (n_volumes, n_trials, n_delays)
+        The columns.
+    height : float
+        Height of each of them, in nilearn's scale.
+    """
+    columns = []
+    for delay in delays:
+        kernel = np.concatenate([np.zeros(delay * OVERSAMPLING), np.ones(OVERSAMPLING)])
+        nothing = np.zeros(len(onsets))
+        columns.append(_convolved(onsets, nothing, times, kernel / OVERSAMPLING)[0])
+    return np.stack(columns, axis=2), 1.0 / OVERSAMPLING
+
+
+def _convolved(
+    onsets: Floats, durations: Floats, times: Floats, kernel: Floats
+) -> tuple[Floats, Floats]:
     n_volumes = len(times)
     spacing = (times[-1] - times[0]) / (n_volumes - 1)
     last = times[-1] * (1 + 1 / (n_volumes - 1))
     n_fine = round((last - times[0] - MIN_ONSET) * OVERSAMPLING / spacing + 1)
     fine = np.linspace(times[0] + MIN_ONSET, last, n_fine)
 
-    hrf = {"spm": hemodynamic_models.spm_hrf, "glover": hemodynamic_models.glover_hrf}[hrf_model]
-    kernel = np.asarray(hrf(spacing, OVERSAMPLING), dtype=np.float64)
     # cumulative[i] is the sum of the first i samples; before the kernel 0, after it its total.
     cumulative = np.concatenate([[0.0], np.cumsum(kernel)])
 

@@ -255,8 +255,10 @@ def _responses(
             where={"region": region, "strategy": STRATEGY},
         )
         trials = tables["trials"].to_pandas(
-            [*columns, "onset", "trial_type"], where={"region": region}
+            [*columns, "trial", "onset", "trial_type"], where={"region": region}
         )
+        # Several models estimate the same trial.
+        trials = trials.drop_duplicates(["dataset", "recording", "trial"])
         return {}, asdict(average_responses(series, trials))
 
     content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}

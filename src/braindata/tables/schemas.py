@@ -365,10 +365,37 @@ TRIALS = pa.schema(
         ),
         _text(
             "model",
-            "How it was estimated: `lss` (least squares separate), `erp` (mean amplitude against "
-            "the baseline) or `multitaper` (power density).",
+            "How it was estimated: `lss` (least squares separate), `lsa` (all trials in one "
+            "model), `fir` (finite impulse response, at `delay`), `window` (mean in a window), "
+            "`erp` (mean amplitude against the baseline) or `multitaper` (power density).",
         ),
         _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
+        _number(
+            "delay",
+            "Of `fir`: start of the repetition time whose volumes it is of, from the onset; null "
+            "for other models.",
+            "s",
+        ),
+        _number(
+            "variance_inflation",
+            "By how much the other trials, each on its own, inflate the variance of an estimate "
+            "of this one, whatever `model` the row is of; null for EEG, or where it is infinite "
+            "(then `collinear`).",
+            "1",
+        ),
+        _column(
+            "collinear",
+            pa.bool_(),
+            "Whether that exceeds `derive.max_variance_inflation`: the trial can hardly be told "
+            "from others.",
+        ),
+        _number(
+            "noise_ceiling",
+            "Correlation with the mean responses to the types of trial that a perfect model of "
+            "these could reach (split halves of the recording, Spearman-Brown); null with fewer "
+            "than four types that repeat.",
+            "1",
+        ),
         _text("reason", "Why the estimate is null."),
     ]
 )

@@ -1,0 +1,265 @@
+"""Other estimates of single trials than LSS, and what tells how far to trust any of them.
+
+All are linear in the series: standard errors come from the weights and the noise that `lss` takes,
+too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from braindata.derive.lss import (
+    IS_COLLINEAR,
+    IS_NUISANCE,
+    NO_RESPONSE,
+    NUISANCE_TOLERANCE,
+    TrialNoise,
+    orthonormal_basis,
+    trial_noise,
+)
+
+Floats = NDArray[np.float64]
+
+# Of a matrix whose columns are scaled to length 1: below this singular value they depend on others.
+DEPENDENT = 1e-6
+# The same of its square, whose rounding is that of the matrix itself.
+DEPENDENT_SQUARED = 1e-10
+OUTSIDE = "its window is not within the recording"
+NOT_KEPT = "no volume of its window is kept"
+# A correlation over fewer conditions says nothing.
+MIN_CONDITIONS = 4
+N_SPLITS = 50
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A series and its nuisance, from which any linear estimate is made.
+
+    Attributes
+    ----------
+    series : ndarray of float64, shape (n_volumes,)
+        Without its nuisance.
+    basis : ndarray of float64, shape (n_volumes, rank)
+        Orthonormal basis of the nuisance.
+    own : ndarray of float64, shape (n_volumes, n_trials)
+        The trials' regressors without their nuisance.
+    energy : ndarray of float64, shape (n_trials,)
+        Sums of squares of the regressors with it.
+    noise : TrialNoise
+        Of the series.
+    """
+
+    series: Floats
+    basis: Floats
+    own: Floats
+    energy: Floats
+    noise: TrialNoise
+
+    def clean(self, columns: Floats) -> Floats:
+        """Return columns without their nuisance."""
+        result: Floats = columns - self.basis @ (self.basis.T @ columns)
+        return result
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Estimates of trials.
+
+    Attributes
+    ----------
+    estimate, standard_error : ndarray of float64, shape (n_trials,)
+        NaN where there is a reason.
+    reasons : list of (str or None)
+        Why there is none.
+    """
+
+    estimate: Floats
+    standard_error: Floats
+    reasons: list[str | None]
+
+
+def prepare(series: Floats, regressors: Floats, nuisance: Floats) -> Prepared:
+    """Project the nuisance out of a series and of its trials' regressors.
+
+    Parameters
+    ----------
+    series : ndarray of float64, shape (n_volumes,)
+        Uncleaned series.
+    regressors : ndarray of float64, shape (n_volumes, n_trials)
+        One column per trial.
+    nuisance : ndarray of float64, shape (n_volumes, n_columns)
+        Confounds and drifts.
+    """
+    basis = orthonormal_basis(nuisance)
+    y = series.astype(np.float64)[:, None]
+    y_clean = y - basis @ (basis.T @ y)
+    own = regressors - basis @ (basis.T @ regressors)
+    energy = np.einsum("ij,ij->j", regressors, regressors)
+    noise = trial_noise(y, y_clean, basis, own.sum(axis=1, keepdims=True), float(energy.sum()))
+    return Prepared(y_clean[:, 0], basis, own, energy, noise)
+
+
+def variance_inflation(own: Floats, energy: Floats) -> Floats:
+    """Return by how much other trials inflate the variance of each trial's estimate.
+
+    The trial's regressor is held against all others, each on its own, after the nuisance: 1 where
+    it resembles none of them, infinite where they make it up.
+
+    Parameters
+    ----------
+    own : ndarray of float64, shape (n_volumes, n_trials)
+        The regressors without their nuisance.
+    energy : ndarray of float64, shape (n_trials,)
+        Their sums of squares with it.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_trials,)
+        NaN for trials without a response, or whose response is nuisance.
+    """
+    size = np.einsum("ij,ij->j", own, own)
+    there = (energy > 0) & (size >= NUISANCE_TOLERANCE * energy)
+    result = np.full(own.shape[1], np.nan)
+    if not there.any():
+        return result
+    scaled = own[:, there] / np.sqrt(size[there])
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    kept = values > DEPENDENT_SQUARED
+    # Whatever lies in the null space is made up by others.
+    lost = (vectors[:, ~kept] ** 2).sum(axis=1)
+    inflation = (vectors[:, kept] ** 2 / values[kept]).sum(axis=1)
+    result[there] = np.where(lost > DEPENDENT, np.inf, np.maximum(inflation, 1.0))
+    return result
+
+
+def lsa(prepared: Prepared) -> Estimated:
+    """Estimate all trials in one model, each by a regressor of its own (least squares all)."""
+    inflation = variance_inflation(prepared.own, prepared.energy)
+    reasons: list[str | None] = [None] * len(inflation)
+    for i, value in enumerate(inflation):
+        if np.isnan(value):
+            reasons[i] = NO_RESPONSE if prepared.energy[i] == 0 else IS_NUISANCE
+        elif np.isinf(value):
+            reasons[i] = IS_COLLINEAR
+    weights: Floats = np.asarray(np.linalg.pinv(prepared.own, rcond=DEPENDENT).T, np.float64)
+    return _estimated(prepared, weights, reasons)
+
+
+def fir(prepared: Prepared, columns: Floats) -> list[Estimated]:
+    """Estimate the response to each trial at several delays, the others' as one such response.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The series.
+    columns : ndarray of float64, shape (n_volumes, n_trials, n_delays)
+        Of `braindata.derive.design.delay_regressors`.
+
+    Returns
+    -------
+    list of Estimated
+        One per delay.
+    """
+    n_volumes, n_trials, n_delays = columns.shape
+    flat = columns.reshape(n_volumes, -1)
+    cleaned = prepared.clean(flat).reshape(columns.shape)
+    total = cleaned.sum(axis=1)
+    weights = np.zeros(columns.shape)
+    reasons: list[list[str | None]] = [[None] * n_trials for _ in range(n_delays)]
+    for i in range(n_trials):
+        own = cleaned[:, i]
+        seen = np.einsum("ij,ij->j", columns[:, i], columns[:, i]) > 0
+        design = np.hstack([own[:, seen], total - own])
+        size = np.linalg.norm(design, axis=0)
+        size[size <= DEPENDENT * size.max(initial=0.0)] = np.inf
+        left, values, right = np.linalg.svd(design / size, full_matrices=False)
+        kept = values > DEPENDENT
+        lost = (right[~kept][:, : seen.sum()] ** 2).sum(axis=0)
+        inverse = (right[kept].T / values[kept]) @ left[:, kept].T / size[:, None]
+        weights[:, i, seen] = inverse[: seen.sum()].T
+        for number, delay in enumerate(np.flatnonzero(seen)):
+            if lost[number] > DEPENDENT:
+                reasons[delay][i] = IS_COLLINEAR
+        for delay in np.flatnonzero(~seen):
+            reasons[delay][i] = NO_RESPONSE
+    return [_estimated(prepared, weights[:, :, delay], own) for delay, own in enumerate(reasons)]
+
+
+def window_mean(
+    prepared: Prepared, onsets: Floats, times: Floats, window: tuple[float, float]
+) -> Estimated:
+    """Return the mean of the series, without its nuisance, in a window after each onset.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The series.
+    onsets, times : ndarray of float64, shape (n_trials,) and (n_volumes,)
+        In s.
+    window : tuple of float
+        Start and end in s from the onset; volumes at its start count, at its end not.
+    """
+    since = times[:, None] - onsets
+    inside = (since >= window[0]) & (since < window[1])
+    spacing = times[1] - times[0]
+    within = (onsets + window[0] > times[0] - spacing) & (onsets + window[1] <= times[-1] + spacing)
+    n_inside = inside.sum(axis=0)
+    reasons: list[str | None] = [None if ok else OUTSIDE for ok in (n_inside > 0) & within]
+    weights = prepared.clean(inside / np.maximum(n_inside, 1))
+    for i in np.flatnonzero(np.linalg.norm(weights, axis=0) <= DEPENDENT):
+        reasons[i] = reasons[i] or NOT_KEPT
+    return _estimated(prepared, weights, reasons)
+
+
+def _estimated(prepared: Prepared, weights: Floats, reasons: list[str | None]) -> Estimated:
+    estimate = weights.T @ prepared.series
+    error = prepared.noise.standard_errors(weights)[:, 0]
+    missing = np.array([reason is not None for reason in reasons], np.bool_)
+    estimate[missing], error[missing] = np.nan, np.nan
+    return Estimated(estimate, error, reasons)
+
+
+def noise_ceiling(
+    estimate: Floats, conditions: Sequence[str | None], seed: int = 0
+) -> float | None:
+    """Return how well a perfect model of the conditions could agree with their mean responses.
+
+    Each condition's trials are split in halves at random, many times; the correlation over
+    conditions of the halves' means, corrected for their length (Spearman-Brown), is the
+    reliability of the means, and its root the ceiling.
+
+    Parameters
+    ----------
+    estimate : ndarray of float64, shape (n_trials,)
+        Responses; NaN where there is none.
+    conditions : sequence of (str or None), length n_trials
+        What was done in each trial; None counts as none.
+    seed : int
+        Of the splits.
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; None with fewer than four conditions that repeat.
+    """
+    rng = np.random.default_rng(seed)
+    names = sorted({name for name in conditions if name is not None})
+    found = np.array(conditions, dtype=object)
+    of_condition = [estimate[(found == name) & np.isfinite(estimate)] for name in names]
+    repeated = [own for own in of_condition if len(own) >= 2]
+    if len(repeated) < MIN_CONDITIONS:
+        return None
+    agreements = []
+    for _ in range(N_SPLITS):
+        shuffled = [rng.permutation(own) for own in repeated]
+        halves = np.array([(own[::2].mean(), own[1::2].mean()) for own in shuffled])
+        if (np.ptp(halves, axis=0) > 0).all():
+            agreements.append(np.corrcoef(halves.T)[0, 1])
+    if not agreements:
+        return None
+    r = max(float(np.mean(agreements)), 0.0)
+    return float(np.sqrt(2 * r / (1 + r)))
