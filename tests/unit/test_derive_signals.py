@@ -283,6 +283,34 @@ def test_the_first_target_that_is_there_counts() -> None:
     assert signals["target"][0].as_py() == "column:points"
 
 
+def test_missing_and_impossible_values_of_a_column_do_not_count() -> None:
+    recordings = people(r=0.6)
+    table = trials_of("a", recordings, 0).to_pandas()
+    rng = np.random.default_rng(0)
+    table["response_time"] = rng.uniform(0.3, 1, len(table))
+    # One person lacks the column, one has responded now and then, one has times that cannot be.
+    table.loc[table["subject"] == "00", "response_time"] = None
+    table.loc[(table["subject"] == "01") & (table["trial"] >= 3), "response_time"] = None
+    table.loc[(table["subject"] == "02") & (table["trial"] < 20), "response_time"] = -1.0
+    trials = pa.Table.from_pandas(table, schema=TRIALS, preserve_index=False)
+    signals, fits = derive_signals(Process("p", ("column:response_time",)), [trials], NO_LATENTS)
+    assert fits["n_trials"].to_pylist() == [0, 0, 20, 40, 40, 40, 40, 40]
+    assert signals["evidence_people"][0].as_py() == 6
+    assert signals["estimate"].null_count == 0
+    assert [len(on) for on in fits["fitted_on"].to_pylist()] == [6, 6, 5, 5, 5, 5, 5, 5]
+
+
+def test_latents_of_which_chance_was_not_beaten_say_nothing() -> None:
+    recordings = people()
+    rows = [row | {"value": None} for row in latent_rows(recordings, "q_learning", -0.1, 8)]
+    latents = pa.Table.from_pylist(rows, schema=LATENTS)
+    process = Process("p", ("latent:value_chosen",))
+    signals, _ = derive_signals(process, [trials_of("a", recordings, 0)], latents)
+    assert signals["evidence_reason"][0].as_py() == (
+        "there is no latent value_chosen with numbers in this task"
+    )
+
+
 def test_a_target_that_never_varies_is_none() -> None:
     # One response throughout, as the behaviour may be.
     recordings = [replace(one, target=np.ones(40)) for one in people()]

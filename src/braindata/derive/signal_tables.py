@@ -220,7 +220,9 @@ def _column(rows: pd.DataFrame, name: str) -> Floats:
     else:
         values = pd.Series([json.loads(text).get(name) for text in rows["columns"]], dtype=object)
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    # Nobody responds before anything is there.
+    possible = np.isfinite(numbers) & ((name != "response_time") | (numbers > 0))
+    return np.where(possible, numbers, np.nan)
 
 
 def _shared(
