@@ -13,8 +13,10 @@ from scipy import signal, stats
 
 from braindata.derive.design import (
     delay_regressors,
+    derivative_regressors,
     frame_times,
     nuisance_columns,
+    orthogonal,
     trial_regressors,
 )
 from braindata.derive.lss import IS_COLLINEAR, NO_RESPONSE
@@ -22,14 +24,15 @@ from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trial_models import (
     NOT_KEPT,
     OUTSIDE,
-    fir,
     lsa,
     noise_ceiling,
     prepare,
+    separate_columns,
     variance_inflation,
     window_mean,
 )
 from braindata.derive.trials import RecordingEvents, derive_trials
+from braindata.errors import DataError
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import SERIES, TRIALS
 
@@ -69,6 +72,33 @@ def test_all_trials_in_one_model_equal_nilearn() -> None:
     assert found.reasons == [None] * 24
 
 
+@pytest.mark.parametrize("base", ["spm", "glover"])
+@pytest.mark.parametrize("further", ["derivative", "derivative + dispersion"])
+def test_responses_with_derivatives_equal_nilearn(base: str, further: str) -> None:
+    on, hrf_model = onsets(12), f"{base} + {further}"
+    durations = np.full(12, 1.5)
+    regressors, _ = trial_regressors(on, durations, TIMES, hrf_model)
+    derivatives = derivative_regressors(on, durations, TIMES, hrf_model)
+    assert derivatives.shape[2] == further.count("+") + 1
+    series = noise(3) + 2 * regressors.sum(axis=1)
+    prepared = prepare(series, regressors, DRIFTS)
+    columns = np.concatenate([regressors[:, :, None], derivatives], axis=2)
+    ours = separate_columns(prepared, columns, orthogonal(columns))[0]
+    names = [f"trial{i:02d}" for i in range(12)]
+    events = pd.DataFrame({"onset": on, "duration": durations, "trial_type": names})
+    for i in (0, 5, 11):
+        kind = np.where(np.arange(12) == i, "this", "others")
+        theirs = explicit(events.assign(trial_type=kind), series, hrf_model=hrf_model)
+        assert ours.estimate[i] == pytest.approx(theirs["this"], rel=1e-5)
+    theirs = explicit(events, series, hrf_model=hrf_model)[names].to_numpy()
+    assert lsa(prepared, orthogonal(columns)[:, :, 1:]).estimate == pytest.approx(theirs, rel=1e-5)
+    events["trial_type"] = "a"
+    parameters = DeriveParameters(confounds="none", hrf_model=hrf_model)
+    table = derived(events, parameters)
+    assert set(table["hrf_model"].to_pylist()) == {hrf_model}
+    assert table["estimate_se"].null_count == 0
+
+
 @pytest.mark.filterwarnings("ignore:.*null duration")
 def test_finite_impulse_responses_equal_nilearn() -> None:
     on = onsets(15)
@@ -76,7 +106,7 @@ def test_finite_impulse_responses_equal_nilearn() -> None:
     columns, height = delay_regressors(on, TIMES, delays)
     regressors, _ = trial_regressors(on, np.zeros(15), TIMES, "spm")
     series = noise(1)
-    found = fir(prepare(series, regressors, DRIFTS), columns)
+    found = separate_columns(prepare(series, regressors, DRIFTS), columns)
     assert height == pytest.approx(columns.max())
     for i in (0, 7, 14):
         kind = np.where(np.arange(15) == i, "this", "others")
@@ -110,7 +140,7 @@ def test_false_positives_in_null_simulations(model: str) -> None:
             if model == "lsa":
                 made = [lsa(prepared)]
             elif model == "fir":
-                made = fir(prepared, columns)
+                made = separate_columns(prepared, columns)
             else:
                 made = [window_mean(prepared, on, TIMES, (4.0, 8.0))]
             critical = stats.t.ppf(0.975, prepared.noise.dof)
@@ -144,11 +174,23 @@ def test_two_equal_trials_are_told() -> None:
     assert np.isnan(inflation[3])
     assert lsa(prepared).reasons == [IS_COLLINEAR, IS_COLLINEAR, None, NO_RESPONSE]
     columns, _ = delay_regressors(on, TIMES, (0, 1))
-    for one in fir(prepared, columns):
+    for one in separate_columns(prepared, columns):
         assert one.reasons == [None, None, None, NO_RESPONSE]
     only, _ = delay_regressors(on[:2], TIMES, (0, 1))
-    for one in fir(prepare(noise(), regressors[:, :2], DRIFTS), only):
+    for one in separate_columns(prepare(noise(), regressors[:, :2], DRIFTS), only):
         assert one.reasons == [IS_COLLINEAR] * 2
+
+
+def test_more_trials_than_volumes_can_tell_apart() -> None:
+    times = TIMES[:60]
+    drifts = nuisance_columns(pd.DataFrame(), "none", times, HIGH_PASS)
+    on = np.linspace(2, 100, 40)
+    regressors, _ = trial_regressors(on, np.ones(40), times, "spm")
+    prepared = prepare(noise()[:60], regressors, drifts)
+    further = derivative_regressors(on, np.ones(40), times, "spm + derivative")
+    assert set(lsa(prepared, further).reasons) == {IS_COLLINEAR}
+    with pytest.raises(DataError, match="leave 5 degrees of freedom"):
+        prepare(noise()[:60], regressors, np.random.default_rng(0).standard_normal((60, 53)))
 
 
 def test_a_single_trial_has_no_others() -> None:
@@ -156,7 +198,10 @@ def test_a_single_trial_has_no_others() -> None:
     regressors, _ = trial_regressors(on, np.ones(1), TIMES, "spm")
     prepared = prepare(noise(), regressors, DRIFTS)
     columns, _ = delay_regressors(on, TIMES, range(4))
-    assert all(np.isfinite(one.estimate).all() for one in [lsa(prepared), *fir(prepared, columns)])
+    assert all(
+        np.isfinite(one.estimate).all()
+        for one in [lsa(prepared), *separate_columns(prepared, columns)]
+    )
     assert variance_inflation(prepared.own, prepared.energy) == pytest.approx(1)
 
 

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from braindata.derive.design import (
     delay_regressors,
+    derivative_regressors,
     frame_times,
     nuisance_columns,
+    orthogonal,
     trial_regressors,
 )
 from braindata.derive.lss import lss
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trial_models import (
     Estimated,
-    fir,
     lsa,
     noise_ceiling,
     prepare,
+    separate_columns,
     variance_inflation,
     window_mean,
 )
@@ -153,18 +155,25 @@ def estimate_trials(
     unseen = ~np.isnan(heights) & (sampled < MIN_SAMPLED_HEIGHT * heights)
     impossible = _impossible(timed, heights, unseen, end)
     prepared = prepare(percent, regressors, nuisance)
+    derivatives = derivative_regressors(
+        onsets, np.where(negative, np.nan, durations), times, parameters.hrf_model
+    )
+    columns = np.concatenate([regressors[:, :, None], derivatives], axis=2)
     found: list[tuple[str, float | None, Estimated, Floats | float]] = []
     for model in parameters.models:
-        if model == "lss":
+        if model == "lss" and derivatives.shape[2]:
+            made = separate_columns(prepared, columns, orthogonal(columns))[0]
+            found.append((model, None, made, heights))
+        elif model == "lss":
             result = lss(percent, regressors, nuisance)
             made = Estimated(result.estimate, result.standard_error, result.reasons)
             found.append((model, None, made, heights))
         elif model == "lsa":
-            found.append((model, None, lsa(prepared), heights))
+            found.append((model, None, lsa(prepared, orthogonal(columns)[:, :, 1:]), heights))
         elif model == "fir":
-            columns, height = delay_regressors(onsets, times, parameters.fir_delays)
+            delayed, height = delay_regressors(onsets, times, parameters.fir_delays)
             delays = _delays(model, tr, parameters)
-            for delay, made in zip(delays, fir(prepared, columns), strict=True):
+            for delay, made in zip(delays, separate_columns(prepared, delayed), strict=True):
                 found.append((model, delay, made, height))
         else:
             made = window_mean(prepared, onsets, times, parameters.window)

@@ -83,6 +83,24 @@ def orthonormal_basis(columns: Floats) -> Floats:
     return np.hstack([constant, u[:, s > RANK_TOLERANCE * s[0]]])
 
 
+def require_freedom(basis: Floats) -> None:
+    """Check that the nuisance leaves enough degrees of freedom.
+
+    Raises
+    ------
+    DataError
+        When it does not.
+    """
+    n_volumes, rank = basis.shape
+    residual_dof = n_volumes - rank - 1
+    if residual_dof < MIN_RESIDUAL_DOF:
+        raise DataError(
+            f"{rank} confounds and drifts for {n_volumes} volumes leave "
+            f"{max(residual_dof, 0)} degrees of freedom (at least {MIN_RESIDUAL_DOF} are needed)",
+            hint="set derive.confounds to `motion` or `none`, or exclude the recording",
+        )
+
+
 @dataclass(frozen=True)
 class TrialNoise:
     """AR(1) noise of a series, by the residuals of nuisance and all trials as one regressor.
@@ -167,13 +185,7 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
     y = series.astype(np.float64).reshape(len(series), -1)
     n_volumes, n_trials = regressors.shape
     basis = orthonormal_basis(nuisance)
-    residual_dof = n_volumes - basis.shape[1] - 1
-    if residual_dof < MIN_RESIDUAL_DOF:
-        raise DataError(
-            f"{basis.shape[1]} confounds and drifts for {n_volumes} volumes leave "
-            f"{max(residual_dof, 0)} degrees of freedom (at least {MIN_RESIDUAL_DOF} are needed)",
-            hint="set derive.confounds to `motion` or `none`, or exclude the recording",
-        )
+    require_freedom(basis)
     own = regressors - basis @ (basis.T @ regressors)
     total = own.sum(axis=1, keepdims=True)
     others = total - own

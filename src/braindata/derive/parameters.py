@@ -23,10 +23,17 @@ class DeriveParameters(BaseModel):
         "separate), `lsa` (all trials in one model), `fir` (finite impulse response, a row per "
         "delay) and `window` (mean of what confounds and drifts leave of the series).",
     )
-    hrf_model: Literal["spm", "glover"] = Field(
+    hrf_model: Literal[
+        "spm",
+        "spm + derivative",
+        "spm + derivative + dispersion",
+        "glover",
+        "glover + derivative",
+        "glover + derivative + dispersion",
+    ] = Field(
         default="spm",
-        description="Haemodynamic response function, as nilearn names it. One column per trial: "
-        "models with derivatives have no single estimate.",
+        description="Haemodynamic response function, as nilearn names it. Of one with derivatives, "
+        "which take up that a response is early, late or wide, the response itself is in `trials`.",
     )
     high_pass: float = Field(
         default=0.008,

@@ -19,6 +19,7 @@ from braindata.derive.lss import (
     NUISANCE_TOLERANCE,
     TrialNoise,
     orthonormal_basis,
+    require_freedom,
     trial_noise,
 )
 
@@ -93,8 +94,14 @@ def prepare(series: Floats, regressors: Floats, nuisance: Floats) -> Prepared:
         One column per trial.
     nuisance : ndarray of float64, shape (n_volumes, n_columns)
         Confounds and drifts.
+
+    Raises
+    ------
+    DataError
+        When the nuisance leaves too few degrees of freedom.
     """
     basis = orthonormal_basis(nuisance)
+    require_freedom(basis)
     y = series.astype(np.float64)[:, None]
     y_clean = y - basis @ (basis.T @ y)
     own = regressors - basis @ (basis.T @ regressors)
@@ -136,8 +143,16 @@ def variance_inflation(own: Floats, energy: Floats) -> Floats:
     return result
 
 
-def lsa(prepared: Prepared) -> Estimated:
-    """Estimate all trials in one model, each by a regressor of its own (least squares all)."""
+def lsa(prepared: Prepared, derivatives: Floats | None = None) -> Estimated:
+    """Estimate all trials in one model, each by a regressor of its own (least squares all).
+
+    Parameters
+    ----------
+    prepared : Prepared
+        The series.
+    derivatives : ndarray of float64, shape (n_volumes, n_trials, n_derivatives), optional
+        Further columns of each trial.
+    """
     inflation = variance_inflation(prepared.own, prepared.energy)
     reasons: list[str | None] = [None] * len(inflation)
     for i, value in enumerate(inflation):
@@ -145,35 +160,55 @@ def lsa(prepared: Prepared) -> Estimated:
             reasons[i] = NO_RESPONSE if prepared.energy[i] == 0 else IS_NUISANCE
         elif np.isinf(value):
             reasons[i] = IS_COLLINEAR
-    weights: Floats = np.asarray(np.linalg.pinv(prepared.own, rcond=DEPENDENT).T, np.float64)
-    return _estimated(prepared, weights, reasons)
+    n_volumes, n_trials = prepared.own.shape
+    design = prepared.own
+    if derivatives is not None:
+        design = np.hstack([design, prepared.clean(derivatives.reshape(n_volumes, -1))])
+    size = np.linalg.norm(design, axis=0)
+    scaled = design / np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    lost = (vectors[:n_trials, values <= DEPENDENT_SQUARED] ** 2).sum(axis=1)
+    for i in np.flatnonzero(lost > DEPENDENT):
+        reasons[i] = reasons[i] or IS_COLLINEAR
+    weights: Floats = np.asarray(np.linalg.pinv(design, rcond=DEPENDENT).T, np.float64)
+    return _estimated(prepared, weights[:, :n_trials], reasons)
 
 
-def fir(prepared: Prepared, columns: Floats) -> list[Estimated]:
-    """Estimate the response to each trial at several delays, the others' as one such response.
+def separate_columns(
+    prepared: Prepared, columns: Floats, of_trial: Floats | None = None
+) -> list[Estimated]:
+    """Estimate several columns of each trial, with their sums over all other trials beside them.
+
+    Least squares separate for responses of more than one column: a finite impulse response, or
+    one with its derivatives.
 
     Parameters
     ----------
     prepared : Prepared
         The series.
-    columns : ndarray of float64, shape (n_volumes, n_trials, n_delays)
-        Of `braindata.derive.design.delay_regressors`.
+    columns : ndarray of float64, shape (n_volumes, n_trials, n_columns)
+        Such as those of `braindata.derive.design.delay_regressors`.
+    of_trial : ndarray of float64, same shape, optional
+        What stands for a trial where it is not among the others; the same columns without it.
 
     Returns
     -------
     list of Estimated
-        One per delay.
+        One per column.
     """
-    n_volumes, n_trials, n_delays = columns.shape
+    n_volumes, n_trials, n_columns = columns.shape
     flat = columns.reshape(n_volumes, -1)
     cleaned = prepared.clean(flat).reshape(columns.shape)
+    single = cleaned
+    if of_trial is not None:
+        single = prepared.clean(of_trial.reshape(n_volumes, -1)).reshape(columns.shape)
     total = cleaned.sum(axis=1)
     weights = np.zeros(columns.shape)
-    reasons: list[list[str | None]] = [[None] * n_trials for _ in range(n_delays)]
+    reasons: list[list[str | None]] = [[None] * n_trials for _ in range(n_columns)]
     for i in range(n_trials):
-        own = cleaned[:, i]
+        own = single[:, i]
         seen = np.einsum("ij,ij->j", columns[:, i], columns[:, i]) > 0
-        design = np.hstack([own[:, seen], total - own])
+        design = np.hstack([own[:, seen], total - cleaned[:, i]])
         size = np.linalg.norm(design, axis=0)
         size[size <= DEPENDENT * size.max(initial=0.0)] = np.inf
         left, values, right = np.linalg.svd(design / size, full_matrices=False)
@@ -181,12 +216,12 @@ def fir(prepared: Prepared, columns: Floats) -> list[Estimated]:
         lost = (right[~kept][:, : seen.sum()] ** 2).sum(axis=0)
         inverse = (right[kept].T / values[kept]) @ left[:, kept].T / size[:, None]
         weights[:, i, seen] = inverse[: seen.sum()].T
-        for number, delay in enumerate(np.flatnonzero(seen)):
+        for number, column in enumerate(np.flatnonzero(seen)):
             if lost[number] > DEPENDENT:
-                reasons[delay][i] = IS_COLLINEAR
-        for delay in np.flatnonzero(~seen):
-            reasons[delay][i] = NO_RESPONSE
-    return [_estimated(prepared, weights[:, :, delay], own) for delay, own in enumerate(reasons)]
+                reasons[column][i] = IS_COLLINEAR
+        for column in np.flatnonzero(~seen):
+            reasons[column][i] = NO_RESPONSE
+    return [_estimated(prepared, weights[:, :, one], own) for one, own in enumerate(reasons)]
 
 
 def window_mean(

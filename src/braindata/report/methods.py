@@ -33,6 +33,11 @@ _HRF = {
     "spm": ("SPM's canonical haemodynamic response function", "friston1998"),
     "glover": ("Glover's haemodynamic response function", "glover1999"),
 }
+_DERIVATIVES = (
+    "",
+    ", with its derivative in time beside it",
+    ", with its derivatives in time and dispersion beside it",
+)
 _CONFOUNDS = {
     "simple": "24 motion parameters and the mean signals of white matter and cerebrospinal fluid",
     "motion": "24 motion parameters",
@@ -329,8 +334,9 @@ def _levels(
 
 
 def _hrf(parameters: DeriveParameters, cite: Cite) -> str:
-    name, key = _HRF[parameters.hrf_model]
-    return f"{name} {cite(key)}"
+    base, *further = parameters.hrf_model.split(" + ")
+    name, key = _HRF[base]
+    return f"{name} {cite(key)}" + _DERIVATIVES[len(further)]
 
 
 def _nuisance(parameters: DeriveParameters) -> str:
