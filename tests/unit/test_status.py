@@ -67,7 +67,7 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     layout = Layout((tmp_path / "out").resolve())
-    Planned(("ds",), REGIONS).write(layout)
+    Planned(("ds",), REGIONS, processes=("value",)).write(layout)
     rows = [
         dict.fromkeys(RECORDINGS.names)
         | {"dataset": "ds", "recording": name, "unit": unit, "path": name, "status": "used"}
@@ -94,6 +94,7 @@ def folder(tmp_path: Path) -> Folder:
         *(Job(stage, ("ds", unit)) for stage in ("preprocess", "pack") for unit in units),
         *(Job(stage, ("ds", region)) for stage in ("extract", "derive") for region in REGIONS),
         Job("latents", ("ds",)),
+        Job("signals", ("ds", "value")),
         Job("publish"),
         Job("report"),
     ]

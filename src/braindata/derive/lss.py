@@ -183,7 +183,7 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
             hint="look at the preprocessed image of this recording and at its confounds",
         )
     y = series.astype(np.float64).reshape(len(series), -1)
-    n_volumes, n_trials = regressors.shape
+    n_trials = regressors.shape[1]
     basis = orthonormal_basis(nuisance)
     require_freedom(basis)
     own = regressors - basis @ (basis.T @ regressors)

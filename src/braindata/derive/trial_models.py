@@ -168,8 +168,8 @@ def lsa(prepared: Prepared, derivatives: Floats | None = None) -> Estimated:
     scaled = design / np.where(size > 0, size, 1.0)
     values, vectors = np.linalg.eigh(scaled.T @ scaled)
     lost = (vectors[:n_trials, values <= DEPENDENT_SQUARED] ** 2).sum(axis=1)
-    for i in np.flatnonzero(lost > DEPENDENT):
-        reasons[i] = reasons[i] or IS_COLLINEAR
+    for trial in np.flatnonzero(lost > DEPENDENT):
+        reasons[trial] = reasons[trial] or IS_COLLINEAR
     weights: Floats = np.asarray(np.linalg.pinv(design, rcond=DEPENDENT).T, np.float64)
     return _estimated(prepared, weights[:, :n_trials], reasons)
 
