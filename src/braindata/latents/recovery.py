@@ -288,8 +288,9 @@ def confusion(
 ) -> Floats:
     """Return how often people simulated by one model (rows) are taken for another (columns).
 
-    Each group follows one model, with parameters that set it apart from the others
-    (`DISTINCT`), and each model is fitted to it; a person is taken for the most probable one.
+    All are one group, to which each model is fitted: a group of one kind would tell of each person
+    what the others are. Parameters set each model apart from the others (`DISTINCT`); a person is
+    taken for the most probable one.
 
     Parameters
     ----------
@@ -297,7 +298,9 @@ def confusion(
         Models that explain the same behaviour.
     make : callable
         Makes a task of some trials.
-    n_people, n_trials, seed : int
+    n_people : int
+        How many people follow each model.
+    n_trials, seed : int
         As of `recover`.
 
     Returns
@@ -305,12 +308,14 @@ def confusion(
     ndarray of float64, shape (n_models, n_models)
         Rows sum to 1.
     """
-    counts = np.zeros((len(models), len(models)))
+    people = []
     for row, truth in enumerate(models):
         rng = np.random.default_rng([seed, row])
         truths = draw_people(truth, n_people, rng, DISTINCT[truth.name])
-        people = [truth.simulate(values, make(n_trials, rng), rng) for values in truths]
-        evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
-        for winner in model_probabilities(np.array(evidences)).argmax(axis=0):
-            counts[row, winner] += 1 / n_people
+        people += [truth.simulate(values, make(n_trials, rng), rng) for values in truths]
+    evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
+    winners = model_probabilities(np.array(evidences)).argmax(axis=0)
+    counts = np.zeros((len(models), len(models)))
+    for number, winner in enumerate(winners):
+        counts[number // n_people, winner] += 1 / n_people
     return counts
