@@ -285,12 +285,13 @@ def confusion(
     n_people: int,
     n_trials: int,
     seed: int,
+    *,
+    mixed: bool = False,
 ) -> Floats:
     """Return how often people simulated by one model (rows) are taken for another (columns).
 
-    All are one group, to which each model is fitted: a group of one kind would tell of each person
-    what the others are. Parameters set each model apart from the others (`DISTINCT`); a person is
-    taken for the most probable one.
+    Parameters set each model apart from the others (`DISTINCT`); each model is fitted to a group,
+    and a person is taken for the most probable one.
 
     Parameters
     ----------
@@ -302,19 +303,25 @@ def confusion(
         How many people follow each model.
     n_trials, seed : int
         As of `recover`.
+    mixed : bool, default=False
+        Whether all people are one group. Else each group follows one model, so that the others
+        tell of each person what it is: most data sets lie between the two.
 
     Returns
     -------
     ndarray of float64, shape (n_models, n_models)
         Rows sum to 1.
     """
-    people = []
+    kinds = []
     for row, truth in enumerate(models):
         rng = np.random.default_rng([seed, row])
         truths = draw_people(truth, n_people, rng, DISTINCT[truth.name])
-        people += [truth.simulate(values, make(n_trials, rng), rng) for values in truths]
-    evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
-    winners = model_probabilities(np.array(evidences)).argmax(axis=0)
+        kinds.append([truth.simulate(values, make(n_trials, rng), rng) for values in truths])
+    winners: list[int] = []
+    groups = [[person for kind in kinds for person in kind]] if mixed else kinds
+    for people in groups:
+        evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
+        winners += model_probabilities(np.array(evidences)).argmax(axis=0).tolist()
     counts = np.zeros((len(models), len(models)))
     for number, winner in enumerate(winners):
         counts[number // n_people, winner] += 1 / n_people
