@@ -219,15 +219,14 @@ def test_the_noise_ceiling_is_what_the_true_means_reach() -> None:
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(12)]
     ceilings, reached = [], []
-    for seed in range(60):
+    for _ in range(200):
         true = dict(zip(names, rng.standard_normal(12), strict=True))
         conditions = names * 8
         estimate = np.array([true[name] for name in conditions]) + rng.standard_normal(96)
-        ceilings.append(noise_ceiling(estimate, conditions, seed))
+        ceilings.append(noise_ceiling(estimate, conditions))
         means = pd.Series(estimate).groupby(conditions).mean()
         reached.append(np.corrcoef(means, pd.Series(true)[means.index])[0, 1])
     assert np.mean(ceilings) == pytest.approx(np.mean(reached), abs=0.04)
-    assert noise_ceiling(estimate, conditions) == noise_ceiling(estimate, conditions)
 
 
 def test_where_there_is_no_noise_ceiling() -> None:
@@ -237,8 +236,9 @@ def test_where_there_is_no_noise_ceiling() -> None:
     assert noise_ceiling(values, ["a", "b"] * 20) is None
     assert noise_ceiling(values, [None] * 40) is None
     assert noise_ceiling(np.full(40, np.nan), ["a", "b", "c", "d"] * 10) is None
-    noise = [noise_ceiling(rng.standard_normal(80), list("abcdefgh") * 10) for _ in range(40)]
-    assert np.mean(noise) < 0.4
+    # Of noise the halves agree as often as not.
+    drawn = [noise_ceiling(rng.standard_normal(80), list("abcdefgh") * 10) for _ in range(400)]
+    assert np.mean(np.array(drawn) == 0) == pytest.approx(0.5, abs=0.08)
 
 
 def derived(events: pd.DataFrame, parameters: DeriveParameters = ALL, **row) -> pa.Table:

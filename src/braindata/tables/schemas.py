@@ -392,8 +392,8 @@ TRIALS = pa.schema(
         _number(
             "noise_ceiling",
             "Correlation with the mean responses to the types of trial that a perfect model of "
-            "these could reach (split halves of the recording, Spearman-Brown); null with fewer "
-            "than four types that repeat.",
+            "these could reach (earlier against later trials of each type, Spearman-Brown); null "
+            "with fewer than four types that repeat.",
             "1",
         ),
         _text("reason", "Why the estimate is null."),
