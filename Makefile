@@ -23,6 +23,7 @@ export UV_PROJECT_ENVIRONMENT = $(VENV)
 
 .PHONY: demo test test-fmriprep lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
+.PHONY: bench-signals
 
 setup: $(READY)
 
@@ -91,7 +92,10 @@ bench-scale: $(READY)
 bench-latents: $(READY)
 	$(BIN)/python -m tests.bench.latents
 
-bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
+bench-signals: $(READY)
+	$(BIN)/python -m tests.bench.signals
+
+bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale bench-signals
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

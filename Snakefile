@@ -30,6 +30,7 @@ include: "rules/extract.smk"
 include: "rules/derive.smk"
 include: "rules/latents.smk"
 include: "rules/connectivity.smk"
+include: "rules/signals.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 

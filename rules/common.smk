@@ -42,6 +42,7 @@ wildcard_constraints:
     unit=r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?",
     region=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
     group=r"[a-z][a-z0-9_]*-[0-9a-f]{12}",
+    process=r"[a-z][a-z0-9_]*",
 
 
 def output_folder(wildcards):
@@ -144,6 +145,18 @@ def connectivity():
     )
 
 
+def signals():
+    return expand(
+        [
+            f"{OUT}/derived/{{dataset}}/signals/{{process}}.parquet",
+            f"{OUT}/derived/{{dataset}}/signals/{{process}}.receipt.json",
+            f"{OUT}/derived/{{dataset}}/signal_fits/{{process}}.parquet",
+        ],
+        dataset=PLAN.datasets,
+        process=list(PLAN.signals.processes),
+    )
+
+
 def inventories():
     """What is asked for by name, or data sets would be pulled one after the other."""
     return expand(
@@ -158,7 +171,7 @@ def inventories():
 def release_inputs():
     """What a release rests on: one file for the units of a data set, and every shard."""
     units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
-    return units + shards() + aligned() + sensors() + behaviour() + connectivity()
+    return units + shards() + aligned() + sensors() + behaviour() + connectivity() + signals()
 
 
 def everything(wildcards):

@@ -77,8 +77,29 @@ def corpus(n: int, shelf: Shelf, n_regions: int = 4, n_types: int = 3) -> Corpus
         template=_shelved_template(shelf),
         methods=Methods("<section><h2>Preprocessing</h2><p>Natively.</p></section>"),
         facts={"localizer": FACTS},
+        signals=[
+            _signal("value", 0.3123, None),
+            _signal("salience", None, f"there is no column salience {HOSTILE}"),
+        ],
         region_quality={row["region"]: {"tsnr": 60.0, "signal_loss": 0.1} for row in regions[1:]},
     )
+
+
+def _signal(process: str, r: float | None, reason: str | None) -> dict[str, Any]:
+    return {
+        "dataset": "localizer",
+        "task": "oneback",
+        "process": process,
+        "regions": ["vmpfc", "ofc"],
+        "target": None if r is None else "latent:value_chosen",
+        "target_model": None if r is None else "prospect",
+        "evidence_r": r,
+        "evidence_lower": None if r is None else r - 0.1,
+        "evidence_upper": None if r is None else r + 0.1,
+        "evidence_p": None if r is None else 0.001,
+        "evidence_people": 0 if r is None else 12,
+        "evidence_reason": reason,
+    }
 
 
 def _shelved_template(shelf: Shelf) -> str:

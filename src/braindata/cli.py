@@ -146,7 +146,7 @@ def pack(output: Path, dataset: str, unit: str, parameters: str) -> None:
     stage.run(_layout(output), dataset, unit, _parse(stage.Parameters, parameters))
 
 
-@cli.command()
+@cli.command(epilog=example("braindata gather --output results --dataset localizer"))
 @_OUTPUT
 @_DATASET
 def gather(output: Path, dataset: str) -> None:
@@ -237,6 +237,20 @@ def connectivity(output: Path, dataset: str, parameters: str) -> None:
 
 @cli.command()
 @_OUTPUT
+@_DATASET
+@click.option(
+    "--process", required=True, callback=checked_name, help="The process, as `signals` names it."
+)
+@_PARAMETERS
+def signals(output: Path, dataset: str, process: str, parameters: str) -> None:
+    """Estimate one cognitive process from the regions that are tied to it."""
+    from braindata.stages import signals as stage
+
+    stage.run(_layout(output), dataset, process, _parse(stage.Parameters, parameters))
+
+
+@cli.command()
+@_OUTPUT
 @_PARAMETERS
 @_KEY
 def publish(output: Path, parameters: str, key: str) -> None:
@@ -305,7 +319,8 @@ def recovery(output: Path, truth: Path) -> None:
     from braindata.phantom.score import score
     from braindata.tables.reading import open_tables
 
-    table = score(open_tables(output)["trials"].to_pandas(), truth)
+    trials = open_tables(output)["trials"].to_pandas(where={"model": "lss"})
+    table = score(trials, truth)
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 

@@ -18,6 +18,7 @@ from braindata.curate.parameters import Alignment, CurateParameters, Modality
 from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.sensor_parameters import SensorParameters
+from braindata.derive.signal_parameters import ProcessName, SignalsSection, Target
 from braindata.eeg.parameters import EegParameters
 from braindata.eeg.source_parameters import HeadParameters, SourceParameters
 from braindata.errors import UsageError
@@ -131,6 +132,12 @@ class Dataset(Section):
         "each needs in `event_mapping`.",
     )
 
+    targets: Mapping[ProcessName, Target] = Field(
+        default={},
+        description="By process of `signals`, what it is held against in this data set: "
+        "`latent:NAME` or `column:NAME`.",
+    )
+
     @field_validator("models")
     @classmethod
     def _each_once(cls, models: tuple[ModelName, ...]) -> tuple[ModelName, ...]:
@@ -237,6 +244,11 @@ class Config(Section):
     connectivity: ConnectivityParameters = Field(
         default_factory=ConnectivityParameters,
         description="How regions are held against each other: docs/connectivity.md.",
+    )
+    signals: SignalsSection = Field(
+        default_factory=SignalsSection,
+        description="Cognitive processes, trial by trial, from the regions that are tied to them: "
+        "docs/signals.md.",
     )
     publish: PublishParameters = Field(
         default_factory=PublishParameters, description="Which recordings are in the tables."

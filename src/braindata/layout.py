@@ -137,6 +137,14 @@ class Layout:
         """What that was made from: so that only new pairs of regions are."""
         return self.output / "derived" / dataset / "connectivity.parts.json"
 
+    def signals(self, dataset: str, process: str) -> Path:
+        """What regions say of one cognitive process in each trial of a data set."""
+        return self.output / "derived" / dataset / "signals" / f"{process}.parquet"
+
+    def signal_fits(self, dataset: str, process: str) -> Path:
+        """The weights of these regions, per person."""
+        return self.output / "derived" / dataset / "signal_fits" / f"{process}.parquet"
+
     def tables(self) -> Path:
         """The published tables."""
         return self.output / "tables"

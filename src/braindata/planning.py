@@ -29,6 +29,7 @@ from braindata.layout import PUBLISHED, SENSORS, Layout
 from braindata.locking import lock
 from braindata.planning_eeg import EegPlan
 from braindata.planning_preprocess import PreprocessPlan
+from braindata.planning_signals import SignalPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
@@ -79,6 +80,8 @@ class Plan:
         Which backend preprocesses which data set, and what it needs.
     eeg : EegPlan
         What the regions of EEG rest on.
+    signals : SignalPlan
+        Which regions stand for which cognitive process.
     """
 
     def __init__(self, values: Mapping[str, Any], files: Sequence[Path], home: Path | None = None):
@@ -109,6 +112,7 @@ class Plan:
         self._decisions = read_exclusions(folder, self.datasets)
         self.preprocess = PreprocessPlan(self.config, values, there)
         self.eeg = EegPlan(self.config, self.regions.values())
+        self.signals = SignalPlan(self.config, self.regions.values())
         self._key = pseudonym_key(self.config, values, there, output)
 
     @property
@@ -171,6 +175,8 @@ class Plan:
     def parameters(self, stage: str, region: str | None = None, dataset: str | None = None) -> str:
         """Return the parameters of a stage's job as JSON: what the command is given.
 
+        `region` is the process where the stage is `signals`.
+
         They are a rule's `params`, together with `STEP_VERSION`: when they change, Snakemake runs
         the rule again, and nothing else of the configuration makes it do so. Thousands of jobs are
         told the same, which is made once.
@@ -229,6 +235,8 @@ class Plan:
             case "connectivity":
                 chosen = self.config.connectivity
                 return _json({"connectivity": chosen, "regions": list(self.regions)})
+            case "signals" if region is not None and dataset is not None:
+                return _json(self.signals.parameters(dataset, region))
             case "publish":
                 return _json(self._publish_parameters())
             case _:
@@ -264,6 +272,7 @@ class Plan:
             "sensors": self.sensors,
             "regions": list(self.regions),
             "groups": list(self.groups),
+            "processes": list(self.signals.processes),
             "publish": self.config.publish,
             "decisions": decisions,
             "pseudonyms": fingerprint(key) if key else "",
@@ -346,6 +355,9 @@ class Plan:
                 )
                 planned[receipt_beside(series)] = ("extract", region, dataset)
                 planned[receipt_beside(trials)] = ("derive", None, dataset)
+            for process in self.signals.processes:
+                shard = self.layout.signals(dataset, process)
+                planned[receipt_beside(shard)] = ("signals", process, dataset)
             if dataset in self.sensors:
                 at_sensors = receipt_beside(self.layout.trials(dataset, SENSORS))
                 planned[at_sensors] = ("derive", SENSORS, dataset)
@@ -493,7 +505,11 @@ def claim(plan: Plan) -> None:
     remove_parts(plan.layout.output)
     remove_dead_scratch()
     Planned(
-        tuple(plan.datasets), tuple(plan.regions), bool(plan.sensors), tuple(plan.groups)
+        tuple(plan.datasets),
+        tuple(plan.regions),
+        bool(plan.sensors),
+        tuple(plan.groups),
+        tuple(plan.signals.processes),
     ).write(plan.layout)
     if TOLD_VARIABLE in os.environ:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))

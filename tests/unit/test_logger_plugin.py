@@ -279,6 +279,7 @@ def test_the_table() -> None:
         ["derive", "-"],
         ["latents", "-"],
         ["connectivity", "-"],
+        ["signals", "-"],
         ["publish", "0/1"],
         ["report", "-"],
         last.split(),

@@ -48,6 +48,7 @@ def test_parameters_are_those_of_the_stage_alone(plan: Plan) -> None:
         "sensors": [],
         "regions": list(plan.regions),
         "groups": [],
+        "processes": list(plan.signals.processes),
         "publish": {"exclude": []},
         "decisions": {},
         "pseudonyms": "",
@@ -207,10 +208,11 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
         "derive": receipt_beside(layout.trials("ds", region)),
         "latents": receipt_beside(layout.latents("ds")),
         "connectivity": receipt_beside(layout.connectivity("ds")),
+        "signals": receipt_beside(layout.signals("ds", "value")),
         "publish": layout.receipt("tables", "publish"),
     }
     for stage, path in paths.items():
-        of_region = region if stage == "extract" else None
+        of_region = {"extract": region, "signals": "value"}.get(stage)
         parameters = {} if stage == "pull" else json.loads(plan.parameters(stage, of_region, "ds"))
         notes = {"units": {"sub-01": 1}} if stage == "curate" else {}
         Receipt(stage, "job", STEP_VERSION[stage], parameters, {}, notes=notes).write(path)
@@ -225,7 +227,8 @@ def test_receipts_that_hold_stay(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["curate", "preprocess", "extract", "derive", "latents", "connectivity", "publish"]
+    "stage",
+    ["curate", "preprocess", "extract", "derive", "latents", "connectivity", "signals", "publish"],
 )
 @pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
 def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:

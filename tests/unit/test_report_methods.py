@@ -15,9 +15,10 @@ from braindata.align.parameters import AlignSettings
 from braindata.bids.confounds import MOTION_24
 from braindata.config_regions import load_regions
 from braindata.curate.parameters import CurateParameters
+from braindata.derive import signals
 from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.parameters import DeriveParameters
-from braindata.derive.trials import MIN_SAMPLED_HEIGHT
+from braindata.derive.trial_design import MIN_SAMPLED_HEIGHT
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.strategies import Preset
 from braindata.fmri import anatomy, compcor, confounds, motion, native, run
@@ -248,6 +249,29 @@ def test_constants_in_the_template_are_those_of_the_code(facts: MethodsFacts) ->
     assert f"less than {100 * MIN_SAMPLED_HEIGHT:g} %" in text
     assert f"{len(MOTION_24)} motion parameters" in text
     assert native.SPACE == "MNI152NLin2009aSym"
+
+
+def test_processes_are_told_with_the_constants_of_the_code(facts: MethodsFacts) -> None:
+    assert "Cognitive processes" not in methods(facts).markdown
+    text = methods(replace(facts, n_processes=26)).markdown
+    assert "26 cognitive processes were estimated" in text
+    assert "poldrack2006" in cited_keys(text)
+    assert signals.PRIOR == 5
+    assert "worth five standard errors" in text
+    assert f"penalty {signals.RIDGE:g}" in text
+    assert f"{signals.N_PERMUTATIONS} permutations" in text
+    assert f"fewer than {signals.MIN_TRIALS} trials" in text
+    assert f"fewer than {signals.MIN_OTHERS + 1} such people" in text
+
+
+def test_further_models_of_trials_are_told(facts: MethodsFacts) -> None:
+    models = ("lss", "lsa", "fir", "window")
+    derive = DeriveParameters(models=models, hrf_model="glover + derivative")
+    text = methods(replace(facts, derive=derive)).markdown
+    assert "Glover's haemodynamic response function [@glover1999], with its derivative" in text
+    assert "inflate more than 5-fold" in text
+    assert "from 4 to 8 s after the onset" in text
+    assert "inite impulse" not in methods(facts).markdown
 
 
 def test_the_native_backend_is_the_one_that_is_described() -> None:

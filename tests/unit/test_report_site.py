@@ -109,6 +109,8 @@ def test_names_from_data_sets_are_text_and_nothing_else(site: Path) -> None:
         )
     assert "&lt;script&gt;alert" in (site / "index.html").read_text()
     assert "&lt;script&gt;alert" in (site / "regions.html").read_text()
+    assert "0.21 to 0.41" in (site / "regions.html").read_text()
+    assert "latent:value_chosen (prospect)" in (site / "regions.html").read_text()
     odd = site / page_name("localizer", HOSTILE_RECORDING)
     assert re.fullmatch(r"[A-Za-z0-9-]+\.html", odd.name.replace("_", "-"))
     assert "sub-66_task-&lt;b onmouseover=" in odd.read_text()

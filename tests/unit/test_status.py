@@ -67,7 +67,7 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     layout = Layout((tmp_path / "out").resolve())
-    Planned(("ds",), REGIONS).write(layout)
+    Planned(("ds",), REGIONS, processes=("value",)).write(layout)
     rows = [
         dict.fromkeys(RECORDINGS.names)
         | {"dataset": "ds", "recording": name, "unit": unit, "path": name, "status": "used"}
@@ -95,6 +95,7 @@ def folder(tmp_path: Path) -> Folder:
         *(Job(stage, ("ds", region)) for stage in ("extract", "derive") for region in REGIONS),
         Job("latents", ("ds",)),
         Job("connectivity", ("ds",)),
+        Job("signals", ("ds", "value")),
         Job("publish"),
         Job("report"),
     ]

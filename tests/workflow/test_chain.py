@@ -51,6 +51,13 @@ def test_from_a_bids_folder_to_tables(finished: tuple[Project, Run]) -> None:
     assert len(trials) == TINY.n_subjects * TINY.n_trials * len(REGIONS)
     assert set(trials["region"]) == set(REGIONS)
     assert list(trials.columns) == TABLES["trials"].names
+    signals = tables["signals"].to_pandas()
+    assert len(signals) == TINY.n_subjects * TINY.n_trials * 5
+    assert signals["estimate"].notna().sum() == trials["estimate"].notna().sum() / 2 * 5
+    assert signals["evidence_r"].isna().all()
+    assert signals["evidence_reason"].notna().all()
+    fits = tables["signal_fits"].to_pandas()
+    assert len(fits) == TINY.n_subjects * 5
     series = tables["series"].to_pandas()
     assert set(series["strategy"]) == {"none", "simple"}
     assert all(len(values) == TINY.n_volumes for values in series["values"])
@@ -102,7 +109,9 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
     # 2 shards and 2 receipts of a region; 3 shards and a receipt of behaviour; of connectivity a
     # shard, what it was made from, and a receipt.
     deleted = [name for name in deleted if "visual" not in name]
-    assert len(deleted) == 2 * TINY.n_subjects + 1 + 4 + 4 + 3
+    # Of one process 2 shards and a receipt.
+    deleted = [n for n in deleted if "/signal" not in n or Path(n).name.startswith("value.")]
+    assert len(deleted) == 2 * TINY.n_subjects + 1 + 4 + 4 + 3 + 3
     for name in deleted:
         (project.results / name).unlink()
         run = project.run()
@@ -128,13 +137,25 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     pictures = project.files("report/pictures")
     run = project.run()
     assert run.returncode == 0, run.text
-    assert run.jobs == Counter(extract=1, derive=1, connectivity=1, publish=1, report=1, all=1)
+    assert run.jobs == Counter(
+        extract=1, derive=1, connectivity=1, signals=3, publish=1, report=1, all=1
+    )
     after = project.files("raw", "curated", "derivatives", "packed", "series", "derived", "tables")
     kept = {name: facts for name, facts in after.items() if name in before}
     changed = {name for name, facts in before.items() if kept.get(name) != facts}
+    # The processes that the new region is tied to as well, and no others.
+    tied = ("value", "confidence", "self_control")
     # Of connectivity only the new pairs are computed, but a data set has one file.
     of_pairs = {f"derived/tiny/connectivity.{e}" for e in ("parquet", "parts.json", "receipt.json")}
-    assert changed == {"tables/publish.receipt.json", *of_pairs}
+    assert changed == {"tables/publish.receipt.json", *of_pairs} | {
+        f"derived/tiny/{file}"
+        for name in tied
+        for file in (
+            f"signals/{name}.parquet",
+            f"signals/{name}.receipt.json",
+            f"signal_fits/{name}.parquet",
+        )
+    }
     drawn = {n: f for n, f in project.files("report/pictures").items() if pictures.get(n) != f}
     # Of the new region alone: where it lies, and how it responds.
     assert sorted(re.split(r"[-/.]", name)[2] for name in drawn if "-" in name) == [
@@ -150,7 +171,7 @@ def test_a_new_region_runs_its_own_jobs_only(project: Project, regions: Path) ->
     # Without it again: the first contents, in a new release.
     project.configure(regions=str(regions))
     run = project.run()
-    assert run.jobs == Counter(connectivity=1, publish=1, report=1, all=1), run.text
+    assert run.jobs == Counter(connectivity=1, signals=3, publish=1, report=1, all=1), run.text
     third = braindata.open_tables(project.results)
     assert third.release == 3
     assert read_release(project.results / "tables", 3).paths() == (

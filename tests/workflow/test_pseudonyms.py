@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
@@ -29,6 +30,10 @@ def naming(folder: Path) -> list[str]:
             ):
                 found.append(path.relative_to(folder).as_posix())
     return found
+
+
+def tables_of(project: Project, name: str) -> pd.DataFrame:
+    return braindata.open_tables(project.results)[name].to_pandas()
 
 
 def test_tables_and_report_name_nobody(project: Project) -> None:
@@ -66,6 +71,9 @@ def test_tables_and_report_name_nobody(project: Project) -> None:
     other = trials[trials["recording"] != bad]
     assert set(held["subject"]) == set(recordings["subject"][1:])
     assert sorted(held["estimate"].dropna()) == sorted(other["estimate"].dropna())
+    assert set(tables_of(project, "signals")["subject"]) == set(held["subject"])
+    fits = tables_of(project, "signal_fits")
+    assert set(fits["subject"]) == set(held["subject"])
     # The pictures of recordings are found under their labels.
     assert list((project.results / "report/pictures").rglob("*.webp"))
     again = project.run()

@@ -64,10 +64,11 @@ def test_status_of_a_finished_run(project: Project, finished: tuple[Project, Run
         "derive": len(REGIONS),
         "latents": 1,
         "connectivity": 1,
+        "signals": 5,
         "publish": 1,
         "report": 1,
     }
-    assert sum(sum(row.values()) for row in body["jobs"].values()) == 14
+    assert sum(sum(row.values()) for row in body["jobs"].values()) == 19
     assert body["recordings"]["used"] == TINY.n_subjects
     assert command(project, "verify", "results", "--raw").returncode == 0
 

@@ -15,7 +15,14 @@ from braindata.bids.confounds import MOTION_24, TISSUES, confound_values
 from braindata.errors import DataError
 
 Floats = NDArray[np.float64]
-HrfModel = Literal["spm", "glover"]
+HrfModel = Literal[
+    "spm",
+    "spm + derivative",
+    "spm + derivative + dispersion",
+    "glover",
+    "glover + derivative",
+    "glover + derivative + dispersion",
+]
 ConfoundStrategy = Literal["simple", "motion", "none"]
 
 # nilearn's defaults, so that the columns equal those of its `make_first_level_design_matrix`.
@@ -75,8 +82,8 @@ def trial_regressors(
         A trial with a NaN has a regressor of zeros and a height of NaN.
     times : ndarray of float64, shape (n_volumes,)
         Frame times in s, evenly spaced.
-    hrf_model : {"spm", "glover"}
-        As nilearn names it.
+    hrf_model : str
+        As nilearn names it; derivatives are left out.
 
     Returns
     -------
@@ -85,14 +92,99 @@ def trial_regressors(
     heights : ndarray of float64, shape (n_trials,)
         Largest value of each trial's full response on the fine grid, within the recording or not.
     """
+    return _convolved(onsets, durations, times, _kernels(hrf_model, times)[0])
+
+
+def derivative_regressors(
+    onsets: Floats, durations: Floats, times: Floats, hrf_model: HrfModel
+) -> Floats:
+    """Return the derivatives of each trial's response: one column per trial and derivative.
+
+    Parameters
+    ----------
+    onsets, durations, times, hrf_model
+        As of `trial_regressors`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_volumes, n_trials, n_derivatives)
+        Without columns where the model has no derivatives.
+    """
+    kernels = _kernels(hrf_model, times)[1:]
+    columns = [_convolved(onsets, durations, times, kernel)[0] for kernel in kernels]
+    return np.stack(columns, axis=2) if columns else np.empty((len(times), len(onsets), 0))
+
+
+def orthogonal(columns: Floats) -> Floats:
+    """Return each trial's columns with what they share with earlier ones taken out.
+
+    As in nilearn: the response keeps what it shares with its derivatives.
+
+    Parameters
+    ----------
+    columns : ndarray of float64, shape (n_volumes, n_trials, n_columns)
+        The response, then its derivatives.
+    """
+    result = columns.copy()
+    for number in range(1, columns.shape[2]):
+        for earlier in range(number):
+            one = result[:, :, earlier]
+            energy = np.einsum("ij,ij->j", one, one)
+            shared = np.einsum("ij,ij->j", one, result[:, :, number])
+            share = np.divide(shared, energy, out=np.zeros(len(energy)), where=energy > 0)
+            result[:, :, number] -= one * share
+    return result
+
+
+def _kernels(hrf_model: HrfModel, times: Floats) -> list[Floats]:
+    base, *further = hrf_model.split(" + ")
+    names = {"derivative": "time_derivative", "dispersion": "dispersion_derivative"}
+    spacing = (times[-1] - times[0]) / (len(times) - 1)
+    return [
+        np.asarray(getattr(hemodynamic_models, f"{base}_{kind}")(spacing, OVERSAMPLING), np.float64)
+        for kind in ("hrf", *(names[one] for one in further))
+    ]
+
+
+def delay_regressors(onsets: Floats, times: Floats, delays: Sequence[int]) -> tuple[Floats, float]:
+    """Return a finite impulse response to each trial: one column per trial and delay.
+
+    Delay 0 is of the volumes within one repetition time after the onset, delay 1 of the next ones.
+    nilearn's model `fir` with events of duration 0 calls these 1 and 2: its 0 lies before.
+
+    Parameters
+    ----------
+    onsets : ndarray of float64, shape (n_trials,)
+        In s; a trial with a NaN has columns of zeros.
+    times : ndarray of float64, shape (n_volumes,)
+        Frame times in s, evenly spaced.
+    delays : sequence of int
+        In repetition times from the onset.
+
+    Returns
+    -------
+    regressors : ndarray of float64, shape (n_volumes, n_trials, n_delays)
+        The columns.
+    height : float
+        Height of each of them, in nilearn's scale.
+    """
+    columns = []
+    for delay in delays:
+        kernel = np.concatenate([np.zeros(delay * OVERSAMPLING), np.ones(OVERSAMPLING)])
+        nothing = np.zeros(len(onsets))
+        columns.append(_convolved(onsets, nothing, times, kernel / OVERSAMPLING)[0])
+    return np.stack(columns, axis=2), 1.0 / OVERSAMPLING
+
+
+def _convolved(
+    onsets: Floats, durations: Floats, times: Floats, kernel: Floats
+) -> tuple[Floats, Floats]:
     n_volumes = len(times)
     spacing = (times[-1] - times[0]) / (n_volumes - 1)
     last = times[-1] * (1 + 1 / (n_volumes - 1))
     n_fine = round((last - times[0] - MIN_ONSET) * OVERSAMPLING / spacing + 1)
     fine = np.linspace(times[0] + MIN_ONSET, last, n_fine)
 
-    hrf = {"spm": hemodynamic_models.spm_hrf, "glover": hemodynamic_models.glover_hrf}[hrf_model]
-    kernel = np.asarray(hrf(spacing, OVERSAMPLING), dtype=np.float64)
     # cumulative[i] is the sum of the first i samples; before the kernel 0, after it its total.
     cumulative = np.concatenate([[0.0], np.cumsum(kernel)])
 

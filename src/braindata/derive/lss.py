@@ -83,6 +83,73 @@ def orthonormal_basis(columns: Floats) -> Floats:
     return np.hstack([constant, u[:, s > RANK_TOLERANCE * s[0]]])
 
 
+def require_freedom(basis: Floats) -> None:
+    """Check that the nuisance leaves enough degrees of freedom.
+
+    Raises
+    ------
+    DataError
+        When it does not.
+    """
+    n_volumes, rank = basis.shape
+    residual_dof = n_volumes - rank - 1
+    if residual_dof < MIN_RESIDUAL_DOF:
+        raise DataError(
+            f"{rank} confounds and drifts for {n_volumes} volumes leave "
+            f"{max(residual_dof, 0)} degrees of freedom (at least {MIN_RESIDUAL_DOF} are needed)",
+            hint="set derive.confounds to `motion` or `none`, or exclude the recording",
+        )
+
+
+@dataclass(frozen=True)
+class TrialNoise:
+    """AR(1) noise of a series, by the residuals of nuisance and all trials as one regressor.
+
+    Attributes
+    ----------
+    rho, variance : ndarray of float64, shape (n_regions,)
+        Of the noise.
+    dof : int
+        Degrees of freedom of these.
+    """
+
+    rho: Floats
+    variance: Floats
+    dof: int
+
+    def standard_errors(self, weights: Floats) -> Floats:
+        """Return those of ``weights.T @ series``, of shape (n_weights, n_regions)."""
+        forms = powers(self.rho, len(weights)) @ lag_sums(weights, weights)
+        return np.sqrt(np.maximum(forms * self.variance[:, None], 0.0)).T
+
+
+def trial_noise(
+    y: Floats, y_clean: Floats, basis: Floats, total: Floats, raw_energy: float
+) -> TrialNoise:
+    """Estimate the noise of series.
+
+    Parameters
+    ----------
+    y, y_clean : ndarray of float64, shape (n_volumes, n_regions)
+        The series, and without their nuisance.
+    basis : ndarray of float64, shape (n_volumes, rank)
+        Orthonormal basis of the nuisance.
+    total : ndarray of float64, shape (n_volumes, 1)
+        Sum of all trials' regressors without their nuisance.
+    raw_energy : float
+        Sum of squares of all regressors.
+    """
+    norm = np.linalg.norm(total)
+    if norm > 1e-10 * np.sqrt(raw_energy):
+        basis = np.hstack([basis, total / norm])
+    residuals = y_clean - basis @ (basis.T @ y_clean)
+    # A series that the model fits to rounding error says nothing about its noise.
+    spread = np.linalg.norm(y - y.mean(axis=0), axis=0)
+    residuals[:, np.linalg.norm(residuals, axis=0) <= 1e-10 * spread] = 0.0
+    rho, variance = estimate_ar1(residuals, basis)
+    return TrialNoise(rho, variance, len(y) - basis.shape[1])
+
+
 def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
     """Estimate the response to each trial.
 
@@ -116,15 +183,9 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
             hint="look at the preprocessed image of this recording and at its confounds",
         )
     y = series.astype(np.float64).reshape(len(series), -1)
-    n_volumes, n_trials = regressors.shape
+    n_trials = regressors.shape[1]
     basis = orthonormal_basis(nuisance)
-    residual_dof = n_volumes - basis.shape[1] - 1
-    if residual_dof < MIN_RESIDUAL_DOF:
-        raise DataError(
-            f"{basis.shape[1]} confounds and drifts for {n_volumes} volumes leave "
-            f"{max(residual_dof, 0)} degrees of freedom (at least {MIN_RESIDUAL_DOF} are needed)",
-            hint="set derive.confounds to `motion` or `none`, or exclude the recording",
-        )
+    require_freedom(basis)
     own = regressors - basis @ (basis.T @ regressors)
     total = own.sum(axis=1, keepdims=True)
     others = total - own
@@ -150,16 +211,8 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
 
     y_clean = y - basis @ (basis.T @ y)
     estimate = weights.T @ y_clean
-    norm = np.linalg.norm(total)
-    if norm > 1e-10 * np.sqrt(raw_energy.sum()):
-        basis = np.hstack([basis, total / norm])
-    residuals = y_clean - basis @ (basis.T @ y_clean)
-    # A series that the model fits to rounding error says nothing about its noise.
-    spread = np.linalg.norm(y - y.mean(axis=0), axis=0)
-    residuals[:, np.linalg.norm(residuals, axis=0) <= 1e-10 * spread] = 0.0
-    rho, variance = estimate_ar1(residuals, basis)
-    forms = powers(rho, n_volumes) @ lag_sums(weights, weights)
-    standard_error = np.sqrt(np.maximum(forms * variance[:, None], 0.0)).T
+    noise = trial_noise(y, y_clean, basis, total, float(raw_energy.sum()))
+    standard_error = noise.standard_errors(weights)
 
     estimate[~estimable] = np.nan
     standard_error[~estimable] = np.nan
@@ -170,6 +223,6 @@ def lss(series: Floats, regressors: Floats, nuisance: Floats) -> LssResult:
         estimate=estimate.reshape(shape),
         standard_error=standard_error.reshape(shape),
         reasons=[texts[i] for i in names],
-        rho=rho.reshape(series.shape[1:]),
-        residual_dof=n_volumes - basis.shape[1],
+        rho=noise.rho.reshape(series.shape[1:]),
+        residual_dof=noise.dof,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+TrialModel = Literal["lss", "lsa", "fir", "window"]
 # What BIDS has a name for.
 BIDS_COLUMNS = ("trial_type", "response", "response_time")
 
@@ -16,10 +17,23 @@ class DeriveParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hrf_model: Literal["spm", "glover"] = Field(
+    models: tuple[TrialModel, ...] = Field(
+        default=("lss",),
+        description="How trials are estimated, `lss` always among them: `lss` (least squares "
+        "separate), `lsa` (all trials in one model), `fir` (finite impulse response, a row per "
+        "delay) and `window` (mean of what confounds and drifts leave of the series).",
+    )
+    hrf_model: Literal[
+        "spm",
+        "spm + derivative",
+        "spm + derivative + dispersion",
+        "glover",
+        "glover + derivative",
+        "glover + derivative + dispersion",
+    ] = Field(
         default="spm",
-        description="Haemodynamic response function, as nilearn names it. One column per trial: "
-        "models with derivatives have no single estimate.",
+        description="Haemodynamic response function, as nilearn names it. Of one with derivatives, "
+        "which take up that a response is early, late or wide, the response itself is in `trials`.",
     )
     high_pass: float = Field(
         default=0.008,
@@ -40,6 +54,44 @@ class DeriveParameters(BaseModel):
         "(end), where slice times were not corrected: the slices are on average half a TR late. "
         "Where they were, the time they were corrected to counts.",
     )
+
+    fir_delays: tuple[Annotated[int, Field(ge=0, le=60)], ...] = Field(
+        default=tuple(range(10)),
+        min_length=1,
+        description="Delays of `fir` in repetition times: 0 is of the volumes within one after the "
+        "onset (nilearn calls it 1).",
+    )
+    window: tuple[float, float] = Field(
+        default=(4.0, 8.0), description="Window of the model `window`, in s from the onset."
+    )
+    max_variance_inflation: float = Field(
+        default=5.0,
+        gt=1,
+        description="Trials of a greater variance inflation are marked as `collinear`.",
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, models: tuple[TrialModel, ...]) -> tuple[TrialModel, ...]:
+        if len(set(models)) < len(models):
+            raise ValueError("a model is listed twice")
+        if "lss" not in models:
+            raise ValueError("`lss` must be among them: signals are made from it")
+        return models
+
+    @field_validator("fir_delays")
+    @classmethod
+    def _delays_once(cls, delays: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(delays)) < len(delays):
+            raise ValueError("a delay is listed twice")
+        return delays
+
+    @field_validator("window")
+    @classmethod
+    def _forwards(cls, window: tuple[float, float]) -> tuple[float, float]:
+        if window[1] <= window[0]:
+            raise ValueError("a window ends after it starts")
+        return window
 
 
 class EventMapping(BaseModel):

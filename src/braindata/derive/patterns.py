@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from braindata.derive.lss import lss
 from braindata.derive.parameters import DeriveParameters
-from braindata.derive.trials import RecordingEvents, timed_events, trial_model
+from braindata.derive.trial_design import trial_design
+from braindata.derive.trials import RecordingEvents, timed_events
 
 Floats = NDArray[np.float64]
 
@@ -58,9 +59,11 @@ def voxel_patterns(
         When the events or confounds cannot be used.
     """
     timed = timed_events(recording.events)
-    model = trial_model(recording, timed, len(series), start, kept.tolist(), parameters)
-    result = lss(series, model.regressors, model.nuisance)
-    reasons = model.reasons(result.reasons)
-    estimates = result.estimate * model.heights[:, None]
+    design = trial_design(
+        timed, recording.confounds, recording.tr, len(series), start, kept.tolist(), parameters
+    )
+    result = lss(series, design.regressors, design.nuisance)
+    reasons = design.reasons(result.reasons)
+    estimates = result.estimate * design.heights[:, None]
     estimates[[reason is not None for reason in reasons]] = np.nan
     return Patterns(estimates.astype(np.float32), reasons)

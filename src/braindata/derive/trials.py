@@ -12,8 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from braindata.derive.design import frame_times, nuisance_columns, trial_regressors
-from braindata.derive.lss import lss
+from braindata.derive.estimation import Estimates, estimate_trials
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.simultaneous import Partner, shared_events
 from braindata.errors import DataError
@@ -23,12 +22,6 @@ from braindata.tables.schemas import TRIALS
 
 Floats = NDArray[np.float64]
 Json = None | bool | int | float | str
-
-# A trial of whose response the volumes sample less than this share of the full height is guessed
-# from its first rise, or from an undershoot.
-MIN_SAMPLED_HEIGHT = 0.05
-# How far the repetition time of the series may be from that of the recording.
-TR_TOLERANCE = 1e-3
 
 NO_IMAGE = "there is no image of this recording: only its behaviour is known"
 
@@ -64,13 +57,6 @@ class RecordingEvents:
     partner: Partner | None = None
 
 
-@dataclass(frozen=True)
-class _Estimates:
-    estimate: list[float | None]
-    standard_error: list[float | None]
-    reasons: list[str | None]
-
-
 def derive_trials(
     series: pa.Table,
     recordings: Sequence[RecordingEvents],
@@ -99,8 +85,8 @@ def derive_trials(
     Returns
     -------
     trials : pyarrow.Table
-        One row per row of each events file in the order of the file, recordings by name. A trial
-        that cannot be estimated has a null estimate and a reason.
+        Per model (of `fir` per delay) one row per row of each events file in the order of the
+        file, recordings by name. A trial that cannot be estimated has a null and a reason.
     outcomes : dict of str to Outcome
         For each recording; a quarantined one has no rows.
     """
@@ -114,9 +100,13 @@ def derive_trials(
             if row is None:
                 raise DataError("it has no uncleaned series (`none`)", hint="run `extract` again")
             events = timed_events(recording.events)
-            found = _estimate(row, recording, events, parameters)
-            rows_of = (region, definition_hash, events, found, parameters.hrf_model, mapping)
-            tables.append(_rows(recording.key, recording.events, *rows_of, recording.partner))
+            types = _types(recording.events, mapping)
+            found = estimate_trials(
+                row, events, types, recording.confounds, recording.tr, parameters
+            )
+            for one in found:
+                rows_of = (region, definition_hash, events, one, mapping)
+                tables.append(_rows(recording.key, recording.events, *rows_of, recording.partner))
             outcomes[name] = Outcome("done")
         except DataError as error:
             outcomes[name] = Outcome.quarantine(error)
@@ -142,9 +132,8 @@ def behaviour_trials(
     """
     tables = []
     for key, events in sorted(runs, key=lambda one: one[0].recording):
-        nothing: list[float | None] = [None] * len(events)
-        found = _Estimates(nothing, nothing, [NO_IMAGE] * len(events))
-        tables.append(_rows(key, events, None, None, timed_events(events), found, None, mapping))
+        found = Estimates.none(len(events), NO_IMAGE)
+        tables.append(_rows(key, events, None, None, timed_events(events), found, mapping))
     return pa.concat_tables([TRIALS.empty_table(), *tables])
 
 
@@ -173,148 +162,13 @@ def timed_events(events: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(timed)
 
 
-def _estimate(
-    row: dict[str, object],
-    recording: RecordingEvents,
-    timed: pd.DataFrame,
-    parameters: DeriveParameters,
-) -> _Estimates:
-    values = row["values"]
-    n_trials = len(timed)
-    if not isinstance(values, list) or any(value is None for value in values) or not values:
-        nothing: list[float | None] = [None] * n_trials
-        reason = "the region's series is null: the recording covers too little of it"
-        return _Estimates(nothing, nothing, [reason] * n_trials)
-    kept = row["kept"] if isinstance(row["kept"], list) else [True] * len(values)
-    percent = _percent(np.array(values, dtype=np.float64), np.array(kept, dtype=bool))
-    rate = row["sampling_frequency"]
-    if not isinstance(rate, float) or abs(rate * recording.tr - 1) > TR_TOLERANCE:
-        raise DataError(
-            f"the series has {rate} samples per second, the recording a TR of {recording.tr} s",
-            hint="run `extract` again",
-        )
-    start = row["start"] if isinstance(row["start"], float) else None
-    model = trial_model(recording, timed, len(percent), start, kept, parameters)
-    result = lss(percent, model.regressors, model.nuisance)
-    reasons = model.reasons(result.reasons)
-    blank = np.array([reason is not None for reason in reasons], dtype=bool)
-    return _Estimates(
-        _nullable(np.where(blank, np.nan, result.estimate * model.heights)),
-        _nullable(np.where(blank, np.nan, result.standard_error * model.heights)),
-        reasons,
-    )
-
-
-@dataclass(frozen=True)
-class TrialModel:
-    """The single-trial model of one recording, whatever series it is fitted to.
-
-    Attributes
-    ----------
-    regressors : ndarray of float64, shape (n_volumes, n_trials)
-    nuisance : ndarray of float64, shape (n_volumes, n_columns)
-    heights : ndarray of float64, shape (n_trials,)
-        Height of each trial's full response: an estimate times it is the height of the response.
-    """
-
-    regressors: Floats
-    nuisance: Floats
-    heights: Floats
-    _given: list[tuple[NDArray[np.bool_], str]]
-
-    def reasons(self, found: Sequence[str | None]) -> list[str | None]:
-        """Return why trials have no estimate; `found` is what the fit itself says."""
-        reasons = list(found)
-        for where, reason in reversed(self._given):
-            for i in np.flatnonzero(where):
-                reasons[i] = reason
-        return reasons
-
-
-def trial_model(
-    recording: RecordingEvents,
-    timed: pd.DataFrame,
-    n_volumes: int,
-    start: float | None,
-    kept: Sequence[bool],
-    parameters: DeriveParameters,
-) -> TrialModel:
-    """Return the single-trial model of a recording.
-
-    Parameters
-    ----------
-    recording : RecordingEvents
-        The recording.
-    timed : pandas.DataFrame
-        Its trials' times, as `timed_events` returns them.
-    n_volumes : int
-    start : float or None
-        Time of the first volume in s, where it is known.
-    kept : sequence of bool
-        False for volumes to leave out.
-    parameters : DeriveParameters
-        The model.
-
-    Raises
-    ------
-    DataError
-        When confounds are missing, or not numbers.
-    """
-    times = frame_times(n_volumes, recording.tr, parameters.slice_time_ref, start)
-    nuisance = nuisance_columns(
-        recording.confounds, parameters.confounds, times, parameters.high_pass, kept
-    )
-    onsets, durations = timed["onset"].to_numpy(), timed["duration"].to_numpy()
-    negative = durations < 0
-    regressors, heights = trial_regressors(
-        onsets, np.where(negative, np.nan, durations), times, parameters.hrf_model
-    )
-    end = recording.tr * n_volumes
-    sampled = np.abs(regressors).max(axis=0, initial=0.0)
-    # Too little of the response is seen to estimate it, but it stays among the others' regressor.
-    unseen = ~np.isnan(heights) & (sampled < MIN_SAMPLED_HEIGHT * heights)
-    given = [
-        (np.isnan(onsets), "its onset is not known"),
-        (np.isnan(durations), "its duration is not known"),
-        (negative, "its duration is negative"),
-        (onsets >= end, "it starts after the end of the recording"),
-        (np.isnan(heights), "it starts too long before the recording"),
-        (unseen, "the recording ends before its response, or starts after it"),
-    ]
-    return TrialModel(regressors, nuisance, heights, given)
-
-
-def _percent(values: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """Return a series in percent of its mean over the kept volumes.
-
-    Volumes that are not in a steady state are much brighter; the design has a column for each.
-    """
-    hint = "look at the preprocessed image of this recording"
-    if not np.isfinite(values).all():
-        raise DataError("the series holds values that are not finite", hint=hint)
-    if not kept.any():
-        raise DataError("no volume is kept", hint=hint)
-    mean, spread = values[kept].mean(), values[kept].std()
-    if mean <= spread:
-        raise DataError(
-            f"the series has a mean of {mean:.3g} and a standard deviation of {spread:.3g}: "
-            "it is no image intensity, of which a percentage could be taken",
-            hint=hint,
-        )
-    percent: Floats = 100.0 * (values / mean - 1.0)
-    if np.ptp(percent[kept]) < 1e-9:
-        raise DataError("the series is constant", hint=hint)
-    return percent
-
-
 def _rows(
     key: RecordingKey,
     events: pd.DataFrame,
     region: str | None,
     definition_hash: str | None,
     timed: pd.DataFrame,
-    found: _Estimates,
-    hrf_model: str | None,
+    found: Estimates,
     mapping: EventMapping,
     partner: Partner | None = None,
 ) -> pa.Table:
@@ -323,22 +177,34 @@ def _rows(
         "region": region,
         "definition_hash": definition_hash,
         # Of behaviour alone there is no estimate.
-        "feature": None if hrf_model is None else "bold",
-        "unit": None if hrf_model is None else "percent",
-        "model": None if hrf_model is None else "lss",
-        "hrf_model": hrf_model,
+        "feature": None if found.model is None else "bold",
+        "unit": None if found.model is None else "percent",
+        "model": found.model,
+        "hrf_model": found.hrf_model,
+        "delay": found.delay,
+        "noise_ceiling": found.noise_ceiling,
     }
-    values: dict[str, list[Json]] = {name: [None] * n_trials for name in TRIALS.names}
+    values: dict[str, Sequence[Json]] = {name: [None] * n_trials for name in TRIALS.names}
     values |= trial_columns(key, events, timed, mapping, partner)
     values |= {name: [value] * n_trials for name, value in constant.items()}
-    values |= {
-        "estimate": list(found.estimate),
-        "estimate_se": list(found.standard_error),
-        "reason": list(found.reasons),
+    of_trials: dict[str, Sequence[Json]] = {
+        "estimate": found.estimate,
+        "estimate_se": found.standard_error,
+        "variance_inflation": found.variance_inflation,
+        "collinear": found.collinear,
+        "reason": found.reasons,
     }
+    values |= of_trials
     return pa.table(
         {name: pa.array(values[name], TRIALS.field(name).type) for name in TRIALS.names}, TRIALS
     )
+
+
+def _types(events: pd.DataFrame, mapping: EventMapping) -> list[str | None]:
+    source = mapping.source("trial_type", [str(name) for name in events.columns])
+    if source is None:
+        return [None] * len(events)
+    return [_text(value) for value in _typed(events[source])]
 
 
 def trial_columns(

@@ -18,3 +18,18 @@ ModelName = Literal[
     "drift_diffusion_evidence",
 ]
 MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
+
+# What the models say of a trial.
+LATENT_NAMES = (
+    "value_chosen",
+    "value_difference",
+    "prediction_error",
+    "confidence",
+    "uncertainty",
+    "volatility",
+    "rule_reliability_current",
+    "rule_reliability_alternative",
+    "exploration_value",
+    "rule_switch",
+    "decision_time",
+)

@@ -285,11 +285,13 @@ def confusion(
     n_people: int,
     n_trials: int,
     seed: int,
+    *,
+    mixed: bool = False,
 ) -> Floats:
     """Return how often people simulated by one model (rows) are taken for another (columns).
 
-    Each group follows one model, with parameters that set it apart from the others
-    (`DISTINCT`), and each model is fitted to it; a person is taken for the most probable one.
+    Parameters set each model apart from the others (`DISTINCT`); each model is fitted to a group,
+    and a person is taken for the most probable one.
 
     Parameters
     ----------
@@ -297,20 +299,30 @@ def confusion(
         Models that explain the same behaviour.
     make : callable
         Makes a task of some trials.
-    n_people, n_trials, seed : int
+    n_people : int
+        How many people follow each model.
+    n_trials, seed : int
         As of `recover`.
+    mixed : bool, default=False
+        Whether all people are one group. Else each group follows one model, so that the others
+        tell of each person what it is: most data sets lie between the two.
 
     Returns
     -------
     ndarray of float64, shape (n_models, n_models)
         Rows sum to 1.
     """
-    counts = np.zeros((len(models), len(models)))
+    kinds = []
     for row, truth in enumerate(models):
         rng = np.random.default_rng([seed, row])
         truths = draw_people(truth, n_people, rng, DISTINCT[truth.name])
-        people = [truth.simulate(values, make(n_trials, rng), rng) for values in truths]
+        kinds.append([truth.simulate(values, make(n_trials, rng), rng) for values in truths])
+    winners: list[int] = []
+    groups = [[person for kind in kinds for person in kind]] if mixed else kinds
+    for people in groups:
         evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
-        for winner in model_probabilities(np.array(evidences)).argmax(axis=0):
-            counts[row, winner] += 1 / n_people
+        winners += model_probabilities(np.array(evidences)).argmax(axis=0).tolist()
+    counts = np.zeros((len(models), len(models)))
+    for number, winner in enumerate(winners):
+        counts[number // n_people, winner] += 1 / n_people
     return counts

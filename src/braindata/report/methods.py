@@ -35,6 +35,11 @@ _HRF = {
     "spm": ("SPM's canonical haemodynamic response function", "friston1998"),
     "glover": ("Glover's haemodynamic response function", "glover1999"),
 }
+_DERIVATIVES = (
+    "",
+    ", with its derivative in time beside it",
+    ", with its derivatives in time and dispersion beside it",
+)
 _CONFOUNDS = {
     "simple": "24 motion parameters and the mean signals of white matter and cerebrospinal fluid",
     "motion": "24 motion parameters",
@@ -143,6 +148,8 @@ class MethodsFacts:
         How regions were held against each other.
     eeg_coupling : bool
         Whether those in EEG were.
+    n_processes : int
+        Cognitive processes that were estimated in each trial.
     """
 
     datasets: tuple[DatasetFacts, ...]
@@ -162,6 +169,7 @@ class MethodsFacts:
     eeg_coupling: bool = False
     align: AlignSettings | None = None
     aligned: Mapping[str, int] = field(default_factory=dict)
+    n_processes: int = 0
 
 
 @dataclass(frozen=True)
@@ -347,8 +355,9 @@ def _levels(
 
 
 def _hrf(parameters: DeriveParameters, cite: Cite) -> str:
-    name, key = _HRF[parameters.hrf_model]
-    return f"{name} {cite(key)}"
+    base, *further = parameters.hrf_model.split(" + ")
+    name, key = _HRF[base]
+    return f"{name} {cite(key)}" + _DERIVATIVES[len(further)]
 
 
 def _nuisance(parameters: DeriveParameters) -> str:

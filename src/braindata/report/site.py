@@ -107,6 +107,8 @@ class Corpus:
         Rows of that table; without any there is no such page.
     templates : mapping of (str, str, str) to mapping
         By data set, group and its hash: what is drawn of its templates (see `alignment`).
+    signals : sequence of mapping
+        Per data set, task and cognitive process, what the table `signals` says of its evidence.
     """
 
     release: int
@@ -125,6 +127,7 @@ class Corpus:
     eeg: Mapping[tuple[str, str], EegPage] = field(default_factory=dict)
     alignment: Sequence[Row] = ()
     templates: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
+    signals: Sequence[Row] = ()
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -209,7 +212,13 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
             overlays=_overlays(corpus.template, row["pictures"]),
         )
     regions = _region_rows(corpus)
-    yield page("regions.html", "regions.html.j2", regions=regions, strategy=corpus.strategy)
+    yield page(
+        "regions.html",
+        "regions.html.j2",
+        regions=regions,
+        strategy=corpus.strategy,
+        signals=corpus.signals,
+    )
     if corpus.alignment:
         sections = alignment_sections(corpus.alignment, corpus.templates)
         yield page("alignment.html", "alignment.html.j2", sections=sections)

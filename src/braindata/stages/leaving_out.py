@@ -85,7 +85,7 @@ def without(shard: Path, table: str, recordings: Collection[str], target: Path) 
 
 
 # Of tables of people, the column with the recordings that a row rests on.
-_RESTS_ON = {"latent_fits": "fitted_on", "alignment": "recordings"}
+_RESTS_ON = {"latent_fits": "fitted_on", "alignment": "recordings", "signal_fits": "recordings"}
 
 
 def without_people(shard: Path, table: str, recordings: Collection[str], target: Path) -> Path:
@@ -96,7 +96,7 @@ def without_people(shard: Path, table: str, recordings: Collection[str], target:
     shard : Path
         What the job made.
     table : str
-        `latent_fits` or `alignment`.
+        `latent_fits`, `alignment` or `signal_fits`.
     recordings : collection of str
         Which recordings are left out.
     target : Path

@@ -95,6 +95,12 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     ]
     definitions = {_key(receipt): receipt.parameters["region"] for receipt in of_regions["extract"]}
     parameters = _common("extract", settings)
+    processes = [
+        Receipt.read(receipt_beside(layout.signals(name, process)))
+        for name in datasets
+        for process in published.parameters.get("processes", ())
+    ]
+    ran += _with_results(processes)
     return MethodsFacts(
         datasets=_datasets(layout, published.notes["release"]),
         curate=_model(CurateParameters, "curate", [r.parameters["curate"] for r in curated]),
@@ -125,6 +131,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
             for receipt in extracted
             if "placement" in receipt.notes.get("size", {})
         },
+        n_processes=len({_key(receipt) for receipt in _with_results(processes)}),
     )
 
 

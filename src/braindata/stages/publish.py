@@ -56,6 +56,8 @@ class Parameters(BaseModel):
         Regions, as ``name-hash``.
     groups : tuple of str
         Groups of regions that people are aligned in, as ``name-hash``.
+    processes : tuple of str
+        Cognitive processes that regions are tied to.
     publish : PublishParameters
         Which recordings are left out by rules.
     decisions : mapping of str to Decisions
@@ -72,6 +74,7 @@ class Parameters(BaseModel):
     sensors: tuple[str, ...] = ()
     regions: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    processes: tuple[str, ...] = ()
     publish: PublishParameters = PublishParameters()
     decisions: dict[str, Decisions] = {}
     pseudonyms: str = ""
@@ -164,6 +167,10 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
             for path in (layout.series(dataset, region), layout.trials(dataset, region)):
                 name = path.relative_to(layout.output).as_posix()
                 found[name] = Receipt.read(receipt_beside(path))
+        for process in parameters.processes:
+            path = layout.signals(dataset, process)
+            name = path.relative_to(layout.output).as_posix()
+            found[name] = Receipt.read(receipt_beside(path))
     for dataset in parameters.sensors:
         path = layout.trials(dataset, SENSORS)
         name = path.relative_to(layout.output).as_posix()
@@ -214,6 +221,9 @@ def _shards(
         for group in parameters.groups:
             shards["patterns"].append(shown(layout.patterns(dataset, group), "patterns", group))
             of_people.append(("alignment", layout.alignment(dataset, group)))
+        for process in parameters.processes:
+            shards["signals"].append(shown(layout.signals(dataset, process), "signals", process))
+            of_people.append(("signal_fits", layout.signal_fits(dataset, process)))
         for table, path in of_people:
             folder = staging / table / dataset
             named = pseudonymised(path, table, own, folder / "named" / path.name)

@@ -109,6 +109,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         coverage=_coverage(tables),
         region_quality=_region_quality(tables),
         eeg=eeg,
+        signals=_signals(tables),
         strategy=STRATEGY,
         responses={
             row["region"]: _responses(
@@ -299,8 +300,10 @@ def _responses(
             where={"region": region, "strategy": STRATEGY},
         )
         trials = tables["trials"].to_pandas(
-            [*columns, "onset", "trial_type"], where={"region": region}
+            [*columns, "trial", "onset", "trial_type"], where={"region": region}
         )
+        # Several models estimate the same trial.
+        trials = trials.drop_duplicates(["dataset", "recording", "trial"])
         return {}, asdict(average_responses(series, trials))
 
     content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}
@@ -386,6 +389,19 @@ def _trial_counts(tables: Tables) -> TrialCounts:
     counts = {one["values"]: one["counts"] for one in reasons}
     ordered = dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
     return TrialCounts(n_trials, table.num_rows - missing.num_rows, ordered)
+
+
+def _signals(tables: Tables) -> list[dict[str, Any]]:
+    """Return what is known of each process, per data set and task: the same in all of its rows."""
+    key = ["dataset", "task", "process"]
+    evidence = [f"evidence_{name}" for name in ("r", "lower", "upper", "p", "people", "reason")]
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    columns = [*key, "regions", "target", "target_model", *evidence]
+    for batch in tables["signals"].to_pyarrow(columns).to_batches(max_chunksize=10_000):
+        keys = batch.select(key).to_pandas().drop_duplicates()
+        for row in batch.take(pa.array(keys.index)).to_pylist():
+            found.setdefault((row["dataset"], row["task"] or "", row["process"]), row)
+    return [found[name] for name in sorted(found)]
 
 
 def _coverage(tables: Tables) -> dict[str, float]:

@@ -114,6 +114,8 @@ def job_of_receipt(name: str) -> Job | None:
             return Job("extract", (dataset, region))
         case ["derived", dataset, "trials", region]:
             return Job("derive", (dataset, region))
+        case ["derived", dataset, "signals", process]:
+            return Job("signals", (dataset, process))
         case ["derived", dataset, "latents"]:
             return Job("latents", (dataset,))
         case ["derived", dataset, "connectivity"]:
@@ -161,6 +163,8 @@ class Unfinished:
                 place = ("derive", dataset, file.split(".")[0])
             case ["derived", dataset, file] if file.startswith("connectivity."):
                 place = ("connectivity", dataset)
+            case ["derived", dataset, "signals" | "signal_fits", file]:
+                place = ("signals", dataset, file.split(".")[0])
             case ["derived", dataset, _]:
                 place = ("latents", dataset)
             case ["head" | "report" as stage, *_]:

@@ -40,8 +40,8 @@ class Job:
     stage : str
         Its stage.
     key : tuple of str
-        Data set, and unit, region or group where it has one; empty for `head`, `publish` and
-        `report`.
+        Data set, and unit, region, group or process where it has one; empty for `head`,
+        `publish` and `report`.
     """
 
     stage: str
@@ -61,6 +61,8 @@ class Job:
             return receipt_beside(shard(*self.key))
         if self.stage in PER_GROUP:
             return receipt_beside(layout.alignment(*self.key))
+        if self.stage == "signals":
+            return receipt_beside(layout.signals(*self.key))
         if self.stage == "latents":
             return receipt_beside(layout.latents(*self.key))
         if self.stage == "connectivity":
@@ -177,6 +179,8 @@ def _jobs_of(stage: str, planned: Planned, units: Mapping[str, list[str]]) -> li
         return [Job(stage, (d, region)) for d in planned.datasets for region in planned.regions]
     if stage in PER_GROUP:
         return [Job(stage, (d, group)) for d in planned.datasets for group in planned.groups]
+    if stage == "signals":
+        return [Job(stage, (d, process)) for d in planned.datasets for process in planned.processes]
     if stage in PER_DATASET:
         return [Job(stage, (dataset,)) for dataset in planned.datasets]
     if stage == "head" and not planned.eeg:
@@ -193,9 +197,16 @@ def _from_traces(layout: Layout) -> Planned:
 
     datasets = names("raw", SUFFIX) | names("curated", SUFFIX) | names("logs/pull", ".log")
     regions = names("series", SUFFIX, "*/") | names("logs/extract", ".log", "*/")
+    processes = names("derived", SUFFIX, "*/signals/") | names("logs/signals", ".log", "*/")
     eeg = Job("head").receipt(layout).is_file() or Job("head").log(layout).is_file()
     groups = names("aligned", SUFFIX, "*/") | names("logs/align", ".log", "*/")
-    return Planned(tuple(sorted(datasets)), tuple(sorted(regions)), eeg, tuple(sorted(groups)))
+    return Planned(
+        tuple(sorted(datasets)),
+        tuple(sorted(regions)),
+        eeg,
+        tuple(sorted(groups)),
+        tuple(sorted(processes)),
+    )
 
 
 def job_statuses(

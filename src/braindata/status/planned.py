@@ -28,12 +28,15 @@ class Planned:
         Whether EEG of some data set is used.
     groups : tuple of str
         Groups of regions that people are aligned in, as ``name-hash``.
+    processes : tuple of str
+        Cognitive processes that regions are tied to.
     """
 
     datasets: tuple[str, ...]
     regions: tuple[str, ...]
     eeg: bool = False
     groups: tuple[str, ...] = ()
+    processes: tuple[str, ...] = ()
 
     def write(self, layout: Layout) -> None:
         """Write the plan atomically, if it is not what is there."""
@@ -43,6 +46,7 @@ class Planned:
             "regions": list(self.regions),
             "eeg": self.eeg,
             "groups": list(self.groups),
+            "processes": list(self.processes),
         }
         text = json.dumps(body, indent=1, ensure_ascii=False) + "\n"
         path = layout.plan()
@@ -64,8 +68,9 @@ class Planned:
             if body["format"] != FORMAT:
                 raise ValueError(FORMAT)
             datasets, regions = (tuple(map(str, body[key])) for key in ("datasets", "regions"))
-            groups = tuple(map(str, body.get("groups", [])))
-            return cls(datasets, regions, bool(body.get("eeg", False)), groups)
+            groups = tuple(map(str, body.get("groups", ())))
+            processes = tuple(map(str, body.get("processes", ())))
+            return cls(datasets, regions, bool(body.get("eeg", False)), groups, processes)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as error:

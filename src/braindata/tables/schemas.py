@@ -382,11 +382,38 @@ TRIALS = pa.schema(
         ),
         _text(
             "model",
-            "How it was estimated: `lss` (least squares separate), `erp` (mean amplitude against "
-            "the baseline), `multitaper` (power density) or `specparam` (Donoghue et al. 2020, "
-            "doi:10.1038/s41593-020-00744-x).",
+            "How it was estimated: `lss` (least squares separate), `lsa` (all trials in one "
+            "model), `fir` (finite impulse response, at `delay`), `window` (mean in a window), "
+            "`erp` (mean amplitude against the baseline), `multitaper` (power density) or "
+            "`specparam` (Donoghue et al. 2020, doi:10.1038/s41593-020-00744-x).",
         ),
         _text("hrf_model", "Haemodynamic response function, as nilearn names it."),
+        _number(
+            "delay",
+            "Of `fir`: start of the repetition time whose volumes it is of, from the onset; null "
+            "for other models.",
+            "s",
+        ),
+        _number(
+            "variance_inflation",
+            "By how much the other trials, each on its own, inflate the variance of an estimate "
+            "of this one, whatever `model` the row is of; null for EEG, or where it is infinite "
+            "(then `collinear`).",
+            "1",
+        ),
+        _column(
+            "collinear",
+            pa.bool_(),
+            "Whether that exceeds `derive.max_variance_inflation`: the trial can hardly be told "
+            "from others.",
+        ),
+        _number(
+            "noise_ceiling",
+            "Correlation with the mean responses to the types of trial that a perfect model of "
+            "these could reach (earlier against later trials of each type, Spearman-Brown); null "
+            "with fewer than four types that repeat.",
+            "1",
+        ),
         _text("reason", "Why the estimate is null."),
         _text("eeg_class", "Of regions in EEG, see `series`: how far the montage can be trusted."),
         _number("localisation_error", "Of regions in EEG, see `series`.", "mm"),
@@ -534,6 +561,72 @@ LATENT_FITS = pa.schema(
     ]
 )
 
+SIGNALS = pa.schema(
+    [
+        *_WHO,
+        _count("trial", "Index of the row in the events file, from 0."),
+        _text("process", "Cognitive process that the regions are tied to, see docs/signals.md."),
+        _column("regions", _STRINGS, "Regions that it is estimated from, see `regions`."),
+        _column("definition_hashes", _STRINGS, "Hashes of their definitions, in that order."),
+        _number(
+            "estimate",
+            "Weighted mean of the regions' responses to the trial (`lss` of `trials`), each "
+            "standardised over the recording; the weights come from other people. It is what the "
+            "regions did, and the process as far as `evidence_r` says.",
+            "standard deviation of a region's responses",
+        ),
+        _number(
+            "estimate_se",
+            "Its standard error, by those of the responses; that of the weights is left out.",
+            "standard deviation of a region's responses",
+        ),
+        _text(
+            "weighting",
+            "`fitted` (weights by other people's trials, see `signal_fits`) or `equal`.",
+        ),
+        _text("target", "What it is held against: `latent:…` of `latents`, or `column:…`."),
+        _text("target_model", "Model of behaviour that the latent is of."),
+        _number(
+            "evidence_r",
+            "Correlation of estimate and target over trials, in people who are left out: mean over "
+            "all of the data set with this task, by Fisher's z. Null where nothing is compared.",
+            "1",
+        ),
+        _number("evidence_lower", "Lower end of its 95 % interval, over people.", "1"),
+        _number("evidence_upper", "Upper end of its 95 % interval, over people.", "1"),
+        _number(
+            "evidence_p",
+            "Share of permutations of the target within recordings that agree as well (one-sided).",
+            "1",
+        ),
+        _count("evidence_people", "People that the evidence is of."),
+        _text("evidence_reason", "Why there is no evidence."),
+        _text("reason", "Why there is no estimate."),
+    ]
+)
+
+SIGNAL_FITS = pa.schema(
+    [
+        _text("dataset", "Identifier of the data set in the configuration."),
+        _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
+        _text("task", "Label of the task (BIDS `task`)."),
+        _text("process", "Cognitive process, see `signals`."),
+        *_REGION,
+        _number("weight", "Weight of the region in this person; magnitudes sum to 1.", "1"),
+        _text("target", "What the weights were fitted to, and held against."),
+        _text("target_model", "Model of behaviour that the latent is of."),
+        _count("n_trials", "Trials of this person with responses and target."),
+        _number("r", "Correlation of this person's estimates and target; null of few trials.", "1"),
+        _column(
+            "fitted_on",
+            _STRINGS,
+            "People whose trials the weights come from, never this one; null for equal weights.",
+        ),
+        _column("recordings", _STRINGS, "This person's recordings that the weights are used in."),
+        _text("reason", "Why the weights are equal."),
+    ]
+)
+
 STIMULI = pa.schema(
     [
         _text("dataset", "Identifier of the data set in the configuration."),
@@ -651,4 +744,6 @@ TABLES: dict[str, pa.Schema] = {
     "latent_fits": LATENT_FITS,
     "patterns": PATTERNS,
     "alignment": ALIGNMENT,
+    "signals": SIGNALS,
+    "signal_fits": SIGNAL_FITS,
 }
