@@ -171,7 +171,15 @@ def inventories():
 def release_inputs():
     """What a release rests on: one file for the units of a data set, and every shard."""
     units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
-    return units + shards() + aligned() + sensors() + behaviour() + connectivity() + signals()
+    return (
+        units
+        + shards()
+        + aligned()
+        + sensors()
+        + behaviour()
+        + connectivity()
+        + signals()
+    )
 
 
 def everything(wildcards):

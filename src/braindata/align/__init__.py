@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from braindata.align.maps import load_maps, save_maps
     from braindata.align.parcels import Piecewise, balanced_parcels
     from braindata.align.response import ResponseHyperalignment
+    from braindata.align.searchlight import Searchlight, neighbourhoods
     from braindata.align.srm import DeterministicSRM
     from braindata.align.template import Template, load_template, save_template
 
@@ -18,10 +19,12 @@ __all__ = [
     "DeterministicSRM",
     "Piecewise",
     "ResponseHyperalignment",
+    "Searchlight",
     "Template",
     "balanced_parcels",
     "load_maps",
     "load_template",
+    "neighbourhoods",
     "save_maps",
     "save_template",
 ]
@@ -33,10 +36,12 @@ _HOMES = {
     "DeterministicSRM": "srm",
     "Piecewise": "parcels",
     "ResponseHyperalignment": "response",
+    "Searchlight": "searchlight",
     "Template": "template",
     "balanced_parcels": "parcels",
     "load_maps": "maps",
     "load_template": "template",
+    "neighbourhoods": "searchlight",
     "save_maps": "maps",
     "save_template": "template",
 }
