@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,13 @@ from braindata.tables.releases import (
     list_releases,
     read_release,
 )
+from braindata.tables.splits import SHARES
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from braindata.tables.windows import Windows
 
 TABLES_FOLDER = "tables"
 HINT = "delete the damaged file if it is there, and run snakemake again: it is made anew"
@@ -107,6 +111,43 @@ class TableView:
         BraindataError
             When a file is missing or corrupt.
         """
+        dataset, files, chosen = self._chosen(columns, where)
+        with self._naming_broken(files):
+            return dataset.to_table(**chosen)
+
+    def to_batches(
+        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the same rows as `to_pyarrow`, piece by piece: a row group or less in memory."""
+        dataset, files, chosen = self._chosen(columns, where)
+        with self._naming_broken(files):
+            yield from dataset.to_batches(
+                **chosen, batch_readahead=1, fragment_readahead=1, use_threads=False
+            )
+
+    def files_with(self, where: Mapping[str, object]) -> list[Path]:
+        """Return the files, in their order, that may hold such rows; see `to_pyarrow`."""
+        return [self.folder / file.path for file in self._chosen((), where)[1]]
+
+    def to_pandas(
+        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
+    ) -> pd.DataFrame:
+        """Read rows as a pandas data frame; see `to_pyarrow`."""
+        frame: pd.DataFrame = self.to_pyarrow(columns, where).to_pandas()
+        return frame
+
+    def to_polars(
+        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
+    ) -> pl.DataFrame:
+        """Read rows as a polars data frame; see `to_pyarrow`."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_pyarrow(columns, where))
+
+    def _chosen(
+        self, columns: Sequence[str] | None, where: Mapping[str, object] | None
+    ) -> tuple[ds.Dataset, list[ShardFile], dict[str, Any]]:
+        """Return a data set of the files that may hold such rows, these, and what to ask it for."""
         for name in [*(columns or ()), *(where or ())]:
             if name not in self.schema.names:
                 raise UsageError(
@@ -125,31 +166,19 @@ class TableView:
             format=ds.ParquetFileFormat(),
             filesystem=pa.fs.SubTreeFileSystem(str(self.folder), pa.fs.LocalFileSystem()),
         )
+        names = None if columns is None else list(columns)
+        return dataset, files, {"columns": names, "filter": expression}
+
+    @contextmanager
+    def _naming_broken(self, files: Sequence[ShardFile]) -> Iterator[None]:
         try:
-            return dataset.to_table(
-                columns=None if columns is None else list(columns), filter=expression
-            )
+            yield
         except (OSError, pa.ArrowInvalid) as error:
             raise BraindataError(
                 f"the table `{self.name}` cannot be read",
                 file=self._first_broken(files) or self.folder,
                 hint=HINT,
             ) from error
-
-    def to_pandas(
-        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
-    ) -> pd.DataFrame:
-        """Read rows as a pandas data frame; see `to_pyarrow`."""
-        frame: pd.DataFrame = self.to_pyarrow(columns, where).to_pandas()
-        return frame
-
-    def to_polars(
-        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
-    ) -> pl.DataFrame:
-        """Read rows as a polars data frame; see `to_pyarrow`."""
-        import polars as pl
-
-        return pl.DataFrame(self.to_pyarrow(columns, where))
 
     @cached_property
     def _log(self) -> tuple[pa.Schema, pa.Table]:
@@ -244,6 +273,86 @@ class Tables:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} ({len(view)} rows)" for name, view in self._views.items())
         return f"<release {self.release} of {self.folder}: {sizes}>"
+
+    def windows(
+        self,
+        length: int,
+        stride: int | None = None,
+        *,
+        regions: Sequence[str] | None = None,
+        level: str | None = None,
+        modality: str | None = None,
+        strategy: str = "none",
+        kept_only: bool = True,
+        split: str | None = None,
+        shares: tuple[float, float, float] = SHARES,
+        seed: int = 0,
+        batch_size: int = 1024,
+        cache: Path | str | None = None,
+    ) -> Windows:
+        """Return windows of regions' series, to be read in shuffled batches.
+
+        The series are decoded once into a cache of plain memory-mapped arrays beside the tables,
+        which may be deleted at any moment.
+
+        Parameters
+        ----------
+        length, stride : int
+            Samples of a window, and from the start of one to that of the next; without `stride`
+            they do not overlap.
+        regions : sequence of str, optional
+            Names of regions; all by default.
+        level : str, optional
+            Only regions of this level, such as ``valuation``.
+        modality : str, optional
+            ``fmri`` or ``eeg``; needed where the release has both.
+        strategy : str
+            How the series were cleaned: ``none`` is the uncleaned mean.
+        kept_only : bool
+            Only windows in which every region has values and the strategy keeps every sample. If
+            false, what is missing is NaN, and `kept` says what scrubbing leaves out.
+        split : {"train", "validation", "test"}, optional
+            Only these people. A person, that is data set and subject, is in one split whatever
+            else the tables hold; recordings that `alignment` may be fitted on are not in ``test``.
+        shares : tuple of float
+            Shares of people in the three splits.
+        seed : int
+            Decides who is in which split, and the order of windows.
+        batch_size : int
+            Windows in a batch.
+        cache : path-like, optional
+            The folder of caches; `.cache` in the folder of the tables by default.
+
+        Returns
+        -------
+        Windows
+            ``for batch in windows.batches(epoch): batch.values``.
+
+        Raises
+        ------
+        UsageError
+            When there is no such region, level, modality, strategy or split, nobody in it, or no
+            such window.
+        BraindataError
+            When the tables are damaged.
+        """
+        from braindata.tables.windows import make_windows
+
+        return make_windows(
+            self,
+            length,
+            stride,
+            regions=regions,
+            level=level,
+            modality=modality,
+            strategy=strategy,
+            kept_only=kept_only,
+            split=split,
+            shares=shares,
+            seed=seed,
+            batch_size=batch_size,
+            cache=cache,
+        )
 
     @property
     def names(self) -> list[str]:
