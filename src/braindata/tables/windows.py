@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +104,19 @@ class Windows:
         """Return windows by their numbers, from 0 to ``len(windows) - 1``."""
         numbers = np.asarray(numbers, np.int64)
         rows = self._row[numbers]
-        shape = (self.length, len(self.regions))
-        # Views of all windows that there could be; only what is taken is copied.
-        values = np.lib.stride_tricks.sliding_window_view(self._cache.values, shape)[:, 0]
-        kept = np.lib.stride_tricks.sliding_window_view(self._cache.kept, self.length)
+        values, kept = self._views
         return Batch(values[rows], kept[rows], self._recording[numbers], self._start[numbers])
+
+    @cached_property
+    def _views(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """All windows that there could be, as views: only what is taken is copied."""
+        sliding = np.lib.stride_tricks.sliding_window_view
+        values = sliding(self._cache.values, (self.length, len(self.regions)))[:, 0]
+        return values, sliding(self._cache.kept, self.length)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickled, a view would be a copy of all windows.
+        return {name: value for name, value in vars(self).items() if name != "_views"}
 
     def to_torch(self) -> Any:
         """Return a PyTorch `Dataset` of these windows; needs torch.
