@@ -4,9 +4,9 @@
 
 Publishes a release of that many recordings, a shard per region as jobs write them, and reads
 windows of 64 samples of all regions at once, in random order over people, each reader in a process
-of its own, for some seconds:
+of its own, for some seconds. The share of a core says how busy the machine was with other things.
 
-- `open_tables(…).windows(64, 1)` from its cache; and through PyTorch's loader, where there is torch;
+- `open_tables(…).windows(64, 1)` from its cache; and through PyTorch's loader, if there is torch;
 - all values decoded into arrays in memory, each window cut in a plain loop;
 - Hugging Face `datasets` on the exported files: the rows of a recording for each window;
 - pyarrow: the row groups of a recording for each batch, of which all windows are of that recording.
@@ -75,7 +75,7 @@ def make_release(folder: Path, n_recordings: int, n_regions: int, n_samples: int
 def measure(
     name: str, folder: Path, n_samples: int, seconds: float
 ) -> tuple[float, float, float] | str:
-    """Return windows a second, CPU microseconds per window and peak MB, in a process of its own."""
+    """Return windows a second, windows per CPU second and peak MB, of this process."""
     try:
         batches = READERS[name](folder, n_samples)
         next(batches)
@@ -88,7 +88,7 @@ def measure(
             break
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return n_windows / wall, cpu / n_windows * 1e6, peak
+    return n_windows / wall, n_windows / cpu, peak
 
 
 def from_cache(folder: Path, n_samples: int) -> Iterator[int]:
@@ -192,7 +192,10 @@ def main() -> None:
         began = time.perf_counter()
         open_tables(folder).windows(LENGTH, 1)
         print(f"opened again in {time.perf_counter() - began:.2f} s\n")
-        print("| reader | windows/s | CPU µs per window | memory, MB |\n|---|---|---|---|")
+        print(
+            "| reader | windows/s | windows per CPU s | memory, MB | share of a core |\n"
+            "|---|---|---|---|---|"
+        )
         speed = {}
         for reader in READERS:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -200,10 +203,15 @@ def main() -> None:
                     measure, reader, folder, chosen.samples, chosen.seconds
                 ).result()
             if isinstance(found, str):
-                print(f"| {reader} | {found} | | |", flush=True)
+                print(f"| {reader} | {found} | | | |", flush=True)
                 continue
-            speed[reader] = found[0]
-            print(f"| {reader} | {found[0]:,.0f} | {found[1]:,.2f} | {found[2]:,.0f} |", flush=True)
+            per_second, per_cpu, peak = found
+            speed[reader] = per_second
+            print(
+                f"| {reader} | {per_second:,.0f} | {per_cpu:,.0f} | {peak:,.0f} "
+                f"| {per_second / per_cpu:.0%} |",
+                flush=True,
+            )
         ours = speed[OURS]
         enough = "reached" if ours >= MIN_PER_SECOND else "MISSED"
         print(f"\nAt least {MIN_PER_SECOND:,} windows/s from the cache: {enough}")
