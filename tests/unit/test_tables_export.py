@@ -66,7 +66,12 @@ def output(tmp_path_factory) -> Path:
                 row[schema.names[0]] = f"d{file}"
             if name == "recordings":
                 for row in rows:
-                    row |= {"licence": "CC0", "licence_class": "CC0", "status": "used"}
+                    row |= {
+                        "licence": "CC0",
+                        "licence_class": "CC0",
+                        "status": "used",
+                        "modality": "fmri",
+                    }
             path = folder / "shards" / name / f"{file}.parquet"
             write_shard(pa.Table.from_pylist(rows, schema), path, name)
             shards.setdefault(name, []).append(path)
@@ -202,6 +207,7 @@ def test_the_card_says_what_is_in_it(exported):
     values = yaml.safe_load(header)
     assert values["pretty_name"] == 'A "name": here'
     assert values["license"] == ["cc0-1.0"]
+    assert values["tags"] == ["brain", "neuroscience", "fmri"]
     assert [one["config_name"] for one in values["configs"]] == [n for n in TABLES if n != EMPTY]
     assert "| `series` | 6 |" in body
     description = json.loads((exported / "dataset_description.json").read_text())

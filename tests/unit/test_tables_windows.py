@@ -17,6 +17,7 @@ from braindata.errors import BraindataError, UsageError
 from braindata.tables.cache import FOLDER, clear_cache
 from braindata.tables.reading import Tables, open_tables
 from braindata.tables.splits import split_of
+from tests.small_disk import small_disk
 from tests.unit.series_release import LEVELS, recording, release, series_rows, series_values
 
 N_PEOPLE = 12
@@ -294,6 +295,22 @@ def test_a_folder_that_cannot_be_written(tables, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="cannot be written here") as caught:
         tables.windows(8, cache=tmp_path / "none")
     assert "cache=FOLDER" in str(caught.value.hint)
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
+    rows = [recording("01", 400_000)]
+    kept = {"kept": None, "values": [1.0] * 400_000}
+    tables = open_tables(
+        release(tmp_path / "out", rows, {"insula": series_rows(rows, "insula", **kept)})
+    )
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with small_disk(cache, 1):
+        with pytest.raises(OSError, match="No space left") as caught:
+            tables.windows(8, cache=cache)
+        assert str(caught.value.filename).endswith("values.npy")
+        assert not [path for path in cache.iterdir() if path.is_dir()]
+    assert len(tables.windows(8, cache=cache)) == 50_000
 
 
 def test_windows_are_passed_to_workers_without_their_values(tables):

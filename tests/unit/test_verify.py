@@ -310,3 +310,9 @@ def test_series_of_eeg_rest_on_the_heads(layout: Layout) -> None:
     receipt.inputs["head"] = merkle(hashes)
     receipt.write(path)
     assert verify(layout.output).findings == ()
+
+
+def test_a_cache_of_series_is_nobodys_concern(layout: Layout) -> None:
+    before = verify(layout.output)
+    write_text(layout.tables() / ".cache" / "abc" / "values.npy", "anything")
+    assert verify(layout.output).findings == before.findings

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FOLDER = ".cache"
 # Raised when the same selection is decoded to other files.
 VERSION = 1
+# A row of EEG may be some megabytes.
+ROWS_AT_ONCE = 50
 _WHO = ("dataset", "recording", "subject", "session", "task", "run")
 _FACTS = ("start", "sampling_frequency", "unit")
 
@@ -199,8 +201,7 @@ def _write(tables: Tables, selection: Selection, folder: Path) -> None:
     lengths = [row["n_samples"] for row in recordings.values()]
     offsets = dict(zip(recordings, np.cumsum([0, *lengths]).tolist(), strict=False))
     shape = (sum(lengths), len(selection.regions))
-    values = np.lib.format.open_memmap(folder / "values.npy", "w+", np.float32, shape)
-    values[:] = np.nan
+    values = _new_map(folder / "values.npy", shape)
     kept = np.ones(shape[0], bool)
     columns = {region: number for number, region in enumerate(selection.regions)}
 
@@ -226,6 +227,20 @@ def _write(tables: Tables, selection: Selection, folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb") as handle:
             os.fsync(handle.fileno())
+
+
+def _new_map(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Return a mapped array of NaN on disk."""
+    values = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    try:
+        with path.open("r+b") as handle:
+            # A disk that is full while a map is written to kills the process; this is an error.
+            os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    values[:] = np.nan
+    return values
 
 
 def _recordings(tables: Tables, selection: Selection) -> dict[tuple[str, str], dict[str, Any]]:
@@ -285,8 +300,10 @@ def _each_row(
     use: Callable[[dict[str, Any], _Lists, _Lists], None],
 ) -> None:
     """Call `use` with each row of recordings, its position `i`, and what gives its lists."""
-    view = tables["series"]
-    for batch in view.to_batches([*columns, "values", "kept"], selection.where):
+    batches = tables["series"].to_batches(
+        [*columns, "values", "kept"], selection.where, max_rows=ROWS_AT_ONCE
+    )
+    for batch in batches:
         numbers, keeps = _lists(batch["values"]), _lists(batch["kept"])
         rows = batch.select(columns).to_pylist()
         for i, row in enumerate(rows):

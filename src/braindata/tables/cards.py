@@ -16,6 +16,7 @@ from braindata.tables.releases import Release
 # Those that Hugging Face has a name for without knowing which version it is.
 _HUB_LICENCES = {"CC0": "cc0-1.0", "PDDL": "pddl", "ODC-By": "odc-by", "ODbL": "odbl"}
 BIDS_VERSION = "1.10.0"
+_STATED = ("dataset_version", "licence", "licence_class", "modality")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Source:
 
 def source_datasets(recordings: TableView) -> list[Source]:
     """Return the data sets of a release, by identifier."""
-    columns = ["dataset", "subject", "status", "dataset_version", "licence", "licence_class"]
-    rows = recordings.to_pyarrow([*columns, "modality"]).to_pylist()
+    wanted = ("dataset", "subject", "status", *_STATED)
+    # An early release lacks some.
+    columns = [name for name in wanted if name in recordings.schema.names]
+    rows = recordings.to_pyarrow(columns).to_pylist()
     found = []
     for dataset in sorted({row["dataset"] for row in rows if row["dataset"]}):
         own = [row for row in rows if row["dataset"] == dataset]
@@ -64,7 +67,7 @@ def source_datasets(recordings: TableView) -> list[Source]:
 
 
 def _stated(rows: Sequence[Mapping[str, Any]], column: str) -> tuple[str, ...]:
-    return tuple(sorted({row[column] for row in rows if row[column]}))
+    return tuple(sorted({row[column] for row in rows if row.get(column)}))
 
 
 def licence_text(sources: Sequence[Source]) -> str:
@@ -161,7 +164,8 @@ def _header(name: str, tables: Tables, sources: Sequence[Source]) -> list[str]:
             "license_name: several-or-other",
             f"license_details: {_quoted(licence_text(sources) or 'no recordings')}",
         ]
-    lines += ["tags:", "- neuroscience", "- fmri", "- eeg", "- brain", "configs:"]
+    modalities = sorted({one for source in sources for one in source.modalities})
+    lines += ["tags:", *(f"- {tag}" for tag in ("brain", "neuroscience", *modalities)), "configs:"]
     for table in tables:
         # Hugging Face's `datasets` refuses to load what has no rows.
         if len(tables[table]):

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from braindata.errors import BraindataError, UsageError
@@ -108,4 +109,6 @@ def _copy(view: TableView, folder: Path) -> None:
             )
     if not view.files:
         # Readers ask for a file. Without a row group: Hugging Face's fails on an empty one.
-        pq.ParquetWriter(folder / "00000-empty.parquet", view.schema).close()
+        # Delta gives the metadata of a column in any order.
+        fields = [f.with_metadata(dict(sorted((f.metadata or {}).items()))) for f in view.schema]
+        pq.ParquetWriter(folder / "00000-empty.parquet", pa.schema(fields)).close()

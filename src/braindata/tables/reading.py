@@ -116,13 +116,21 @@ class TableView:
             return dataset.to_table(**chosen)
 
     def to_batches(
-        self, columns: Sequence[str] | None = None, where: Mapping[str, object] | None = None
+        self,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, object] | None = None,
+        *,
+        max_rows: int = 1000,
     ) -> Iterator[pa.RecordBatch]:
-        """Read the same rows as `to_pyarrow`, piece by piece: a row group or less in memory."""
+        """Read the same rows as `to_pyarrow`, piece by piece, each of at most `max_rows`."""
         dataset, files, chosen = self._chosen(columns, where)
         with self._naming_broken(files):
             yield from dataset.to_batches(
-                **chosen, batch_readahead=1, fragment_readahead=1, use_threads=False
+                **chosen,
+                batch_size=max_rows,
+                batch_readahead=1,
+                fragment_readahead=1,
+                use_threads=False,
             )
 
     def files_with(self, where: Mapping[str, object]) -> list[Path]:
