@@ -250,8 +250,11 @@ def test_the_command_and_where_it_refuses(output, tmp_path):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     run = braindata("export", str(output), str(tmp_path / "c"), "--release", "9")
     assert run.returncode == 2 and "there are: 1" in run.stderr
+    for inside in (output, output / "out", output / "tables" / "out"):
+        with pytest.raises(UsageError, match="no place for an export"):
+            export_release(output, inside)
     with pytest.raises(UsageError, match="no place for an export"):
-        export_release(output, output / "tables" / "out")
+        export_release(output / "tables", output / "tables" / "out")
 
 
 def test_the_same_release_gives_the_same_bytes(output, exported, tmp_path):

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from braindata.tables.reading import Tables, TableView
+from braindata.tables.reading import Tables
 from braindata.tables.releases import Release
+from braindata.tables.view import TableView
 
 # Those that Hugging Face has a name for without knowing which version it is.
 _HUB_LICENCES = {"CC0": "cc0-1.0", "PDDL": "pddl", "ODC-By": "odc-by", "ODbL": "odbl"}

@@ -13,8 +13,9 @@ from braindata.errors import BraindataError, UsageError
 from braindata.files import PART_PREFIX, sha256_file, write_text
 from braindata.tables.cards import dataset_card, dataset_description, source_datasets
 from braindata.tables.croissant import croissant
-from braindata.tables.reading import HINT, Tables, TableView, find_tables
+from braindata.tables.reading import Tables, find_tables
 from braindata.tables.releases import Release, read_release
+from braindata.tables.view import HINT, TableView
 
 CROISSANT = "croissant.json"
 
@@ -50,9 +51,10 @@ def export_release(
     tables_folder = find_tables(path)
     release = read_release(tables_folder, version)
     folder = folder.expanduser().resolve()
-    if folder.is_relative_to(tables_folder):
+    output = Path(path).expanduser().resolve()
+    if folder.is_relative_to(tables_folder) or folder.is_relative_to(output):
         raise UsageError(
-            "the folder of the tables is no place for an export",
+            "an output folder is no place for an export, which nothing there knows of",
             file=folder,
             hint="name a folder outside of it",
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 
 from braindata.errors import UsageError
+from braindata.tables.view import nearest
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.8, 0.1, 0.1)
@@ -57,6 +57,4 @@ def check_split(name: str) -> None:
         When there is no such split.
     """
     if name not in SPLITS:
-        near = difflib.get_close_matches(name, SPLITS, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(SPLITS)}"
-        raise UsageError(f"there is no split {name}; {advice}")
+        raise UsageError(f"there is no split {name}; {nearest(name, SPLITS)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from braindata.errors import UsageError
 from braindata.tables.cache import Selection, SeriesCache, open_cache
 from braindata.tables.splits import check_split, split_of
+from braindata.tables.view import nearest
 
 if TYPE_CHECKING:
     from braindata.tables.reading import Tables
@@ -183,10 +183,10 @@ def _regions(tables: Tables, regions: Sequence[str] | None, level: str | None) -
         regions = [regions]
     for region in regions or ():
         if region not in levels:
-            raise UsageError(f"there is no region {region}; {_near(region, sorted(levels))}")
+            raise UsageError(f"there is no region {region}; {nearest(region, sorted(levels))}")
     if level is not None and level not in levels.values():
         there = sorted({name for name in levels.values() if name})
-        raise UsageError(f"no region is of the level {level}; {_near(level, there)}")
+        raise UsageError(f"no region is of the level {level}; {nearest(level, there)}")
     found = tuple(
         region
         for region in dict.fromkeys(sorted(levels) if regions is None else regions)
@@ -209,7 +209,7 @@ def _modality(tables: Tables, modality: str | None) -> str:
             hint=f"name one: modality={' or '.join(map(repr, there))}",
         )
     if not there or modality not in (None, *there):
-        known = _near(modality or "", there) if there else "no recording is used"
+        known = nearest(modality or "", there) if there else "no recording is used"
         raise UsageError(f"there is no recording of the modality {modality}; {known}")
     return modality or there[0]
 
@@ -295,8 +295,3 @@ def _why_none(
             "regions, or kept_only=False"
         )
     return "shorter windows, fewer regions, or kept_only=False, which lets NaN in"
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
