@@ -227,8 +227,8 @@ def test_other_licences_are_said_in_words(tmp_path):
     ]
     shard = tmp_path / "r.parquet"
     write_shard(pa.Table.from_pylist(rows, TABLES["recordings"]), shard, "recordings")
-    publish(tmp_path / "tables", {"recordings": [shard]}, {})
-    export_release(tmp_path, tmp_path / "out")
+    publish(tmp_path / "in" / "tables", {"recordings": [shard]}, {})
+    export_release(tmp_path / "in", tmp_path / "out")
     values = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---\n")[1])
     assert values["license"] == "other"
     assert values["license_details"] == "a: CC0; b: ask\nus; c: not stated"
@@ -268,14 +268,14 @@ def test_a_damaged_file_is_named_and_nothing_is_left(tmp_path):
     shard = tmp_path / "r.parquet"
     rows = [{"dataset": "a", "subject": f"{i}"} for i in range(5)]
     write_shard(pa.Table.from_pylist(rows, TABLES["trials"]), shard, "trials")
-    publish(tmp_path / "tables", {"trials": [shard]}, {})
-    (file,) = open_tables(tmp_path)["trials"].files
+    publish(tmp_path / "in" / "tables", {"trials": [shard]}, {})
+    (file,) = open_tables(tmp_path / "in")["trials"].files
     content = file.read_bytes()
     file.unlink()
     file.write_bytes(content[:50] + b"x" + content[51:])
     for message in ("not what was published", "is missing"):
         with pytest.raises(BraindataError, match=message) as caught:
-            export_release(tmp_path, tmp_path / "out")
+            export_release(tmp_path / "in", tmp_path / "out")
         assert caught.value.file == str(file)
         assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".part*"))
         file.unlink(missing_ok=True)
