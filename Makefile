@@ -23,7 +23,7 @@ export UV_PROJECT_ENVIRONMENT = $(VENV)
 
 .PHONY: demo test test-fmriprep lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
-.PHONY: bench-signals
+.PHONY: bench-signals bench-read
 
 setup: $(READY)
 
@@ -95,7 +95,11 @@ bench-latents: $(READY)
 bench-signals: $(READY)
 	$(BIN)/python -m tests.bench.signals
 
+bench-read: $(READY)
+	$(BIN)/python -m tests.bench.read
+
 bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale bench-signals
+bench: bench-read
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

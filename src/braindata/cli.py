@@ -333,6 +333,23 @@ def tables(output: Path) -> None:
     click.echo(describe(output))
 
 
+@cli.command(epilog=example("braindata export results my-tables"))
+@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--release", type=click.IntRange(1), help="Which release; the newest by default.")
+@click.option("--name", default="braindata", show_default=True, help="What the data are called.")
+def export(output: Path, folder: Path, release: int | None, name: str) -> None:
+    """Write one release to pass on: plain Parquet folders that describe themselves.
+
+    Beside a folder per table there are README.md, which is a dataset card for Hugging Face,
+    croissant.json, dataset_description.json and provenance.json.
+    """
+    from braindata.tables.export import export_release
+
+    written = export_release(output, folder, release, name)
+    click.echo(f"release {written.number} is in {folder}")
+
+
 cli.add_command(status_commands.run)
 cli.add_command(status_commands.status)
 cli.add_command(status_commands.verify)

@@ -94,6 +94,18 @@ def test_columns_and_where(output):
         trials.to_pyarrow(where={"subject": 1})
 
 
+def test_batches_are_the_same_rows(output):
+    trials = open_tables(output)["trials"]
+    where = {"region": ["visual", "amygdala"]}
+    batches = list(trials.to_batches(["region", "trial"], where, max_rows=2))
+    assert max(batch.num_rows for batch in batches) == 2
+    whole = trials.to_pyarrow(["region", "trial"], where)
+    assert pa.Table.from_batches(batches).to_pylist() == whole.to_pylist()
+    assert [p.name for p in trials.files_with({"region": "insula"})] == [trials.files[1].name]
+    with pytest.raises(UsageError, match="no column regions"):
+        list(trials.to_batches(["regions"]))
+
+
 def test_releases_and_folders(output, tmp_path):
     assert open_tables(output).release == open_tables(str(output / "tables")).release == 2
     assert open_tables(output, 1).trials.to_pyarrow()["region"].unique().to_pylist() == [

@@ -329,3 +329,9 @@ def test_alignment_rests_on_the_stores(layout: Layout) -> None:
     Receipt("align", job.name, 1, {}, {"packed": "other"}, outputs).write(job.receipt(layout))
     (outdated,) = verify(layout.output).findings
     assert (outdated.file, outdated.kind) == (f"aligned/ds/{REGION}.receipt.json", "outdated")
+
+
+def test_a_cache_of_series_is_nobodys_concern(layout: Layout) -> None:
+    before = verify(layout.output)
+    write_text(layout.tables() / ".cache" / "abc" / "values.npy", "anything")
+    assert verify(layout.output).findings == before.findings

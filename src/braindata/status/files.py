@@ -195,7 +195,8 @@ def is_beside(name: str) -> bool:
             return file.endswith(".units.json")
         case ["derivatives", _, file]:
             return file in (".bidsignore", "dataset_description.json")
-        case ["tables", _, "_delta_log", *_]:
+        case ["tables", _, "_delta_log", *_] | ["tables", ".cache", *_]:
+            # A cache may be deleted at any moment: its contents are nobody's concern.
             return True
         case _:
             return False

@@ -1,0 +1,1 @@
+"""Worked examples of training on the tables; see docs/reading.md."""
