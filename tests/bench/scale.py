@@ -133,7 +133,9 @@ def main() -> int:
                 if found["nothing to do"][size].jobs:
                     missed.append(f"something to do for {size}")
                 new = changes(config, size)["one new region"].jobs
-                expected = {"extract": n_datasets, "derive": n_datasets}
+                # Its pairs with other regions are new, and two processes count it in.
+                expected = dict.fromkeys(("extract", "derive", "connectivity"), n_datasets)
+                expected["signals"] = 2 * n_datasets
                 if new != Counter(expected | {"publish": 1, "report": 1, "all": 1}):
                     missed.append(f"other jobs than the new region's: {new}")
             shutil.rmtree(config.parent)

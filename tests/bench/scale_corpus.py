@@ -122,7 +122,16 @@ def pretend_all(plan: Plan) -> None:
                 _pretend(plan, stage, job, receipt_beside(shard), shard, (region, dataset))
         latents = layout.latents(dataset)
         _pretend(plan, "latents", dataset, receipt_beside(latents), latents, (None, dataset))
-        for path in (layout.latent_fits(dataset), layout.behaviour(dataset)):
+        pairs = layout.connectivity(dataset)
+        _pretend(plan, "connectivity", dataset, receipt_beside(pairs), pairs, (None, dataset))
+        beside = [layout.latent_fits(dataset), layout.behaviour(dataset)]
+        beside.append(layout.connectivity_parts(dataset))
+        for process in plan.signals.processes:
+            shard, job = layout.signals(dataset, process), f"{dataset}/{process}"
+            _pretend(plan, "signals", job, receipt_beside(shard), shard, (process, dataset))
+            beside.append(layout.signal_fits(dataset, process))
+        for path in beside:
+            path.parent.mkdir(exist_ok=True)
             path.touch()
     receipt = layout.receipt("tables", "publish")
     _pretend(plan, "publish", "publish", receipt, None, (None, None))
