@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braindata.cli import cli
 from braindata.errors import BraindataError
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
@@ -161,4 +164,18 @@ def test_a_pull_of_a_repository_leaves_them_out(tmp_path, bids):
     # Neither in files nor in the trees of a repository.
     assert files_holding(layout.output, ["NDARX7Q9", "87.4321"]) == []
     assert not Path(layout.mirror() / "repositories").exists()
+    # Nor after the commands that look at a repository by themselves.
+    file = tmp_path / "my.yaml"
+    values = {
+        "output": str(layout.output),
+        "datasets": [{"id": "ds", "source": f"git+{bids.as_uri()}"}],
+    }
+    file.write_text(yaml.safe_dump(values))
+    for arguments in ([], ["--verify"], ["--dry-run"]):
+        done = CliRunner().invoke(
+            cli, ["pull", "--configfile", str(file), *arguments], catch_exceptions=False
+        )
+        assert done.exit_code == 0, done.output
+        assert "NDARX7Q9" not in done.output
+        assert files_holding(layout.output, ["NDARX7Q9", "87.4321"]) == []
     assert (layout.raw("ds") / "sub-01/func/sub-01_task-x_events.tsv").is_file()

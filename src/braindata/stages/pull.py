@@ -89,7 +89,7 @@ def run(
             )
         else:
             inputs["commit"] = job.commit
-            with _mirror(layout, gone) as mirror:
+            with mirror_without(layout, gone) as mirror:
                 files, notes = _pull_version(
                     layout, dataset, str(source), job, download, progress, mirror, gone
                 )
@@ -100,7 +100,7 @@ def run(
                 layout.published(dataset), parameters.mode, published, job.subset, gone
             )
         elif published is not None:
-            with _mirror(layout, gone) as mirror:
+            with mirror_without(layout, gone) as mirror:
                 derived, of_derived = _pull_published(
                     layout, dataset, published, job.subset, download, progress, mirror, gone
                 )
@@ -139,7 +139,7 @@ def run(
 
 
 @contextmanager
-def _mirror(layout: Layout, gone: Gone) -> Iterator[Mirror]:
+def mirror_without(layout: Layout, gone: Gone) -> Iterator[Mirror]:
     """Yield where repositories and contents lie.
 
     A repository names everybody. Where somebody was withdrawn it is fetched to a place outside the
