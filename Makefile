@@ -22,7 +22,7 @@ export MKL_NUM_THREADS = 1
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
 .PHONY: demo test test-fmriprep lint unit setup clean
-.PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents
+.PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-publishers
 
 setup: $(READY)
 
@@ -86,7 +86,10 @@ bench-align: $(READY)
 bench-latents: $(READY)
 	$(BIN)/python -m tests.bench.latents
 
-bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents
+bench-publishers: $(READY)
+	$(BIN)/python -m tests.bench.publishers --kills 40 --at-once 4
+
+bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-publishers
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20
