@@ -414,6 +414,19 @@ def test_damaged_tables_are_named_before_anything_goes(project):
     assert layout.store("ds", f"sub-{WHO}_task-x_bold").is_file()
 
 
+def test_damaged_shards_of_jobs_go(project):
+    layout = Layout(project / "results")
+    for path in (layout.series("ds", REGION), layout.latents("ds")):
+        content = path.read_bytes()
+        # A file of its own: the tables have the same one under another name.
+        path.unlink()
+        path.write_bytes(content[: len(content) // 2])
+    done = withdraw(project)
+    assert not layout.series("ds", REGION).exists() and not layout.latents("ds").exists()
+    assert done.remaining == () and "ds/latents" in done.refit
+    assert open_tables(layout.output).series.to_pyarrow().num_rows == 3
+
+
 def test_tables_of_another_version_end(project, monkeypatch):
     layout = Layout(project / "results")
     extra = pa.field("extra", pa.string(), metadata={"description": "Another one."})

@@ -79,14 +79,19 @@ def _without_names(column: pa.ChunkedArray, gone: Gone) -> pa.Array | None:
 def mend_shard(path: Path, dataset: str, gone: Gone) -> int:
     """Write a job's shard anew without people who were withdrawn.
 
-    A shard of another version of braindata is removed: the next run makes it anew.
+    A shard of another version of braindata, or one that is damaged, is removed: the next run makes
+    it anew.
 
     Returns
     -------
     int
         How many rows went; 0 leaves the file as it is, unless a text in it changed.
     """
-    rows = pq.read_table(path, partitioning=None)
+    try:
+        rows = pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowInvalid):
+        path.unlink(missing_ok=True)
+        return 0
     left, removed = without_rows(rows, dataset, gone)
     if not len(removed) and left.equals(rows):
         return 0

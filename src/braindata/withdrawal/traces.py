@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from braindata.files import PART_PREFIX
 from braindata.layout import Layout
 from braindata.locking import NAME as LOCK_NAME
@@ -102,7 +105,8 @@ def _sort(layout: Layout, dataset: str, gone: Gone, name: str, traces: Traces) -
     elif folder in _OF_MANY:
         if path.suffix == ".parquet":
             traces.mend.append(name)
-            if path.name in ("latents.parquet", "latent_fits.parquet"):
+            # Of a data set without models these are empty.
+            if path.name == "latents.parquet" and _has_rows(path):
                 traces.refit.append(f"{dataset}/latents")
         else:
             traces.remove.append(name)
@@ -129,6 +133,14 @@ def is_of(rest: str, dataset: str) -> bool:
 def _may_name(below: str, dataset: str) -> bool:
     """Whether a log can name people of a data set: its own, or one of all data sets."""
     return not below or is_of(below, dataset)
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return bool(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowInvalid):
+        # Nobody can say.
+        return True
 
 
 def _is_text(path: Path) -> bool:
@@ -219,16 +231,26 @@ def projects_of(output: Path, *named: Path) -> list[Path]:
 
 
 def remaining(layout: Layout, dataset: str, gone: Gone) -> list[str]:
-    """Return the files that still name somebody: names of files, and texts, compressed or not."""
+    """Return the files that still name somebody: names of files, and texts, compressed or not.
+
+    Texts about several data sets count only where no other one has somebody of that label.
+    """
     found = []
-    for name in sorted(list_all(layout.output)):
+    there = sorted(list_all(layout.output))
+    stages = ("raw", "curated", "derivatives", "packed")
+    elsewhere = any(
+        gone.named_in(name)
+        for name in there
+        for folder, _, rest in (name.partition("/"),)
+        if folder in stages and not is_of(rest, dataset)
+    )
+    for name in there:
         folder, _, rest = name.partition("/")
         path = layout.output / name
         below = rest.partition("/")[2] if folder in _BY_STAGE else rest
         named = is_of(below, dataset) and gone.named_in(below)
-        ours = folder in ("tables", "report") or (
-            _may_name(below, dataset) if folder in _BY_STAGE else is_of(below, dataset)
-        )
+        of_all = folder in ("tables", "report") or (folder in _BY_STAGE and not below)
+        ours = is_of(below, dataset) or (of_all and not elsewhere)
         # A link leads to the source, which is not ours; links to people's own files are gone.
         text = ours and not path.is_symlink() and _is_text(path)
         if named or (text and _names(path, gone)):
