@@ -23,7 +23,7 @@ export UV_PROJECT_ENVIRONMENT = $(VENV)
 
 .PHONY: demo test test-fmriprep lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
-.PHONY: bench-signals bench-read
+.PHONY: bench-signals bench-read bench-publishers
 
 setup: $(READY)
 
@@ -98,8 +98,11 @@ bench-signals: $(READY)
 bench-read: $(READY)
 	$(BIN)/python -m tests.bench.read
 
+bench-publishers: $(READY)
+	$(BIN)/python -m tests.bench.publishers --kills 40 --at-once 4
+
 bench: $(READY) bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale bench-signals
-bench: bench-read
+bench: bench-read bench-publishers
 	$(BIN)/python -m tests.bench.stores
 	$(BIN)/python -m tests.bench.phantom_seeds --seeds 0 1 2 3 4
 	$(BIN)/python -m tests.bench.kills --kills 20

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata import pull_commands, region_commands, status_commands
+from braindata import pull_commands, region_commands, release_commands, status_commands
 from braindata.command_help import SectionedGroup, checked_name, example
 from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
 from braindata.faults import DEBUG_VARIABLE, explain
@@ -350,6 +350,14 @@ def export(output: Path, folder: Path, release: int | None, name: str) -> None:
     click.echo(f"release {written.number} is in {folder}")
 
 
+for _command in (
+    release_commands.history,
+    release_commands.diff,
+    release_commands.tag,
+    release_commands.vacuum,
+    release_commands.withdraw,
+):
+    cli.add_command(_command)
 cli.add_command(status_commands.run)
 cli.add_command(status_commands.status)
 cli.add_command(status_commands.verify)

@@ -44,6 +44,7 @@ from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
 from braindata.tables.exclusions import Decisions
 from braindata.tables.pseudonyms import Pseudonyms, fingerprint, read_key
+from braindata.withdrawn import Withdrawn
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose receipts name files that no rule declares.
@@ -110,6 +111,7 @@ class Plan:
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
+        _require_nobody_withdrawn(self.config, self._decisions, Withdrawn.read(output))
         self.preprocess = PreprocessPlan(self.config, values, there)
         self.eeg = EegPlan(self.config, self.regions.values())
         self.signals = SignalPlan(self.config, self.regions.values())
@@ -433,6 +435,31 @@ def _require_raw(plan: Plan) -> None:
             raise UsageError(
                 f"{dataset}: {remote.source} holds derivatives, and the chain begins with raw data",
                 hint="give the raw data set as its source, and these as its derivatives",
+            )
+
+
+def _require_nobody_withdrawn(
+    config: Config, decisions: Mapping[str, Decisions], withdrawn: Withdrawn
+) -> None:
+    """Refuse to be told of people who were withdrawn: it would come into receipts and tables."""
+    rules = (*config.curate.exclude, *config.publish.exclude)
+    for dataset in config.datasets:
+        gone = withdrawn.of(dataset.id)
+        said = dataset.model_dump(mode="json")
+        told = _plain(decisions.get(dataset.id, Decisions()))
+        where = (
+            "datasets"
+            if gone.value(said) != said
+            else "the exclusions"
+            if gone.value(told) != told
+            else "a rule"
+            if any(rule.startswith("subject ") and gone.has(rule.split()[-1]) for rule in rules)
+            else None
+        )
+        if where:
+            raise UsageError(
+                f"{dataset.id}: {where} of the configuration names somebody who was withdrawn",
+                hint="take that out: who was withdrawn stays out without it",
             )
 
 

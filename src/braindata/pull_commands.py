@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from braindata.pull.local import PulledFile
     from braindata.pull.parameters import PullJob
     from braindata.pull.pinned import Wanted
+    from braindata.withdrawn import Gone
 
 # What a command needs is imported when it runs: `braindata --help` answers at once.
 
@@ -162,23 +163,34 @@ def _pull_locked(plan: Plan, names: list[str]) -> None:
 def _wanted(plan: Plan, name: str, job: PullJob) -> list[tuple[str, Wanted]]:
     """Return what is asked for of the repositories of a data set, by the names of their pins."""
     from braindata.layout import PUBLISHED
-    from braindata.pull.pinned import Mirror, want
+    from braindata.pull.pinned import want
+    from braindata.stages.pull import mirror_without
+    from braindata.withdrawn import Withdrawn
 
-    mirror = Mirror(plan.layout.mirror())
+    gone = Withdrawn.read(plan.layout.output).of(name)
     found = []
-    if job.commit is not None:
-        clone = mirror.fetch(name, plan.pins.remotes[name], plan.pins.of(name))
-        raw, images = not job.derivatives, job.published is None
-        wanted = want(clone, job.commit, job.subset, mirror.store, raw=raw, images=images)
-        found.append((name, wanted))
-    published = job.published
-    if published is not None and published.commit is not None:
-        key = f"{name}{PUBLISHED}"
-        clone = mirror.fetch(key, plan.pins.remotes[key], plan.pins.of(key))
-        wanted = want(
-            clone, published.commit, job.subset, mirror.store, raw=False, published=published
-        )
-        found.append((key, wanted))
+    with mirror_without(plan.layout, gone) as mirror:
+        if job.commit is not None:
+            clone = mirror.fetch(name, plan.pins.remotes[name], plan.pins.of(name))
+            raw, images = not job.derivatives, job.published is None
+            wanted = want(
+                clone, job.commit, job.subset, mirror.store, raw=raw, images=images, gone=gone
+            )
+            found.append((name, wanted))
+        published = job.published
+        if published is not None and published.commit is not None:
+            key = f"{name}{PUBLISHED}"
+            clone = mirror.fetch(key, plan.pins.remotes[key], plan.pins.of(key))
+            wanted = want(
+                clone,
+                published.commit,
+                job.subset,
+                mirror.store,
+                raw=False,
+                published=published,
+                gone=gone,
+            )
+            found.append((key, wanted))
     return found
 
 
@@ -186,19 +198,22 @@ def _dry_run(plan: Plan, names: list[str]) -> int:
     click.echo("dataset\tpath\tsize\tchecksum\tstate\taddress")
     for name in names:
         job = plan.pull_job(name)
-        _list_local(name, Path(plan.source(name)), job)
+        _list_local(plan, name, job)
         for key, wanted in _wanted(plan, name, job):
             _list_wanted(key, plan.pins.of(key).version, wanted)
     return EXIT_DONE
 
 
-def _list_local(name: str, source: Path, job: PullJob) -> None:
+def _list_local(plan: Plan, name: str, job: PullJob) -> None:
     """Print the files of folders on this machine."""
     from braindata.layout import PUBLISHED
     from braindata.pull.derivatives import list_derivatives, select_derivatives
     from braindata.pull.local import list_files
     from braindata.pull.subset import select
+    from braindata.withdrawn import Withdrawn
 
+    gone = Withdrawn.read(plan.layout.output).of(name)
+    source = Path(plan.source(name))
     folders = {}
     if job.commit is None:
         folders[name] = (source, select(list_files(source), job.subset))
@@ -208,7 +223,8 @@ def _list_local(name: str, source: Path, job: PullJob) -> None:
         chosen = select_derivatives(list_derivatives(folder), published, job.subset)
         paths = [path for path in chosen.paths if path not in chosen.named]
         folders[f"{name}{PUBLISHED}"] = (folder, paths)
-    for key, (folder, paths) in folders.items():
+    for key, (folder, listed) in folders.items():
+        paths = [path for path in listed if not gone.named_in(path)]
         sizes = [(folder / one).stat().st_size if (folder / one).is_file() else 0 for one in paths]
         for path, n_bytes in zip(paths, sizes, strict=True):
             click.echo(f"{key}\t{path}\t{n_bytes}\t\there\t{folder / path}")
@@ -245,6 +261,7 @@ def _list_wanted(name: str, version: str, wanted: Wanted) -> None:
 def _verify(plan: Plan, names: list[str]) -> int:
     from braindata.layout import PUBLISHED
     from braindata.receipts import Receipt
+    from braindata.withdrawn import Withdrawn
 
     layout, n_wrong = plan.layout, 0
     for name in names:
@@ -260,23 +277,35 @@ def _verify(plan: Plan, names: list[str]) -> int:
                     hint="run `braindata pull` first",
                 )
         wanted = dict(_wanted(plan, name, plan.pull_job(name)))
+        gone = Withdrawn.read(layout.output).of(name)
         for key, (told, manifest, target) in here.items():
-            n_wrong += _verify_folder(key, told, manifest, target, wanted.get(key))
+            n_wrong += _verify_folder(key, told, manifest, target, wanted.get(key), gone)
     return EXIT_FAILED if n_wrong else EXIT_DONE
 
 
 def _verify_folder(
-    name: str, notes: Mapping[str, Any], manifest_path: Path, target: Path, wanted: Wanted | None
+    name: str,
+    notes: Mapping[str, Any],
+    manifest_path: Path,
+    target: Path,
+    wanted: Wanted | None,
+    gone: Gone,
 ) -> int:
     """Print what is wrong in a pulled folder, and return how many files that are."""
     from braindata.files import sha256_file
     from braindata.pull.local import read_manifest
     from braindata.pull.pinned import damaged
+    from braindata.withdrawn import is_of_all
 
     manifest = read_manifest(manifest_path)
     wrong = {}
     if wanted is not None:
-        asked = [one for one in wanted.files if _has_contents(manifest, one.path)]
+        asked = [
+            one
+            for one in wanted.files
+            # Texts about everybody lack those who were withdrawn; the manifest knows them so.
+            if _has_contents(manifest, one.path) and not (gone and is_of_all(one.path))
+        ]
         wrong = damaged(asked, target)
     for path, file in manifest.items():
         if not file.sha256 or path in wrong:

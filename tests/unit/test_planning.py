@@ -18,6 +18,7 @@ from braindata.files import write_text
 from braindata.planning import Plan, claim, lock
 from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION
+from braindata.withdrawn import Withdrawn
 
 
 @pytest.fixture
@@ -307,3 +308,28 @@ def test_jobs_of_alignment_are_told_what_concerns_them(plan: Plan, repository: P
     Receipt("align", f"ds/{key}", STEP_VERSION["align"], told, {}).write(path)
     assert asked.stale_receipts() == []
     assert other.stale_receipts() == [path]
+
+
+def test_a_configuration_may_not_name_whoever_was_withdrawn(tmp_path: Path, plan: Plan) -> None:
+    file = tmp_path / "my.yaml"
+    values = yaml.safe_load(file.read_text())
+    Withdrawn.read(tmp_path / "out").adding("ds", "07").write(tmp_path / "out")
+    Plan(values, [file])
+    folder = tmp_path / "exclusions"
+    folder.mkdir()
+    signed = {"who": "A", "when": "2026-01-31", "why": "asleep"}
+    (folder / "ds.yaml").write_text(yaml.safe_dump({"exclude": [{"subject": "07", **signed}]}))
+    one = {"id": "ds", "source": "bids"}
+    for change, where in (
+        ({"datasets": [one | {"subjects": ["01", "07"]}]}, "datasets of"),
+        ({"datasets": [one | {"subset": {"subject": ["sub-07"]}}]}, "datasets of"),
+        ({"curate": {"exclude": ["subject == 07"]}}, "a rule of"),
+        ({"exclusions": str(folder)}, "the exclusions of"),
+    ):
+        file.write_text(yaml.safe_dump(values | change))
+        with pytest.raises(UsageError, match=f"ds: {where} the configuration names somebody"):
+            Plan(values | change, [file])
+    # The same label of another data set is another person.
+    change = {"datasets": [one | {"id": "other", "subjects": ["07"]}]}
+    file.write_text(yaml.safe_dump(values | change))
+    Plan(values | change, [file])

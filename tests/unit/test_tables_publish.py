@@ -26,6 +26,7 @@ from braindata.tables.reading import open_tables
 from braindata.tables.releases import list_releases, read_release
 from braindata.tables.schemas import TABLES, TRIALS
 from braindata.tables.shards import write_shard
+from tests.bench import publishers
 
 
 def shard(folder: Path, region: str, value: float = 1.0, n: int = 3, dataset: str = "ds") -> Path:
@@ -347,3 +348,10 @@ def test_bounds_in_the_log_leave_files_out(tmp_path):
     with pytest.raises(BraindataError, match="missing") as missing:
         view.to_pandas()
     assert missing.value.file == str(gone)
+
+
+def test_publishers_that_are_killed_and_several_at_once(tmp_path):
+    """The same with 40 kills and 4 at once is `python -m tests.bench.publishers`."""
+    watch = publishers.run(tmp_path, kills=3, at_once=3)
+    assert watch.faults == []
+    assert len(watch.seen) >= 7 and watch.n_read >= 10

@@ -68,6 +68,11 @@ class Project:
         jobs = Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", text, re.MULTILINE))
         return Run(done.returncode, text, jobs)
 
+    def braindata(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call a command of ours in the working directory."""
+        command = [str(Path(sys.executable).with_name("braindata")), *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+
     def start(self) -> subprocess.Popen[bytes]:
         """Start Snakemake in a process group of its own, to be killed as a whole."""
         return subprocess.Popen(

@@ -18,6 +18,7 @@ from braindata.files import atomic_path, sha256_file, write_text
 from braindata.pull.derivatives import list_derivatives, select_derivatives
 from braindata.pull.parameters import Published, PullJob, Subset
 from braindata.pull.subset import select
+from braindata.withdrawn import MAX_TEXT, Gone, is_of_all, without_people
 
 # Not part of the raw data set: version control, and what others made from it.
 SKIPPED_FOLDERS = frozenset({"derivatives", "sourcedata"})
@@ -155,6 +156,7 @@ def pull_local(
     subset: Subset | None = None,
     *,
     images: bool = True,
+    gone: Gone | None = None,
 ) -> list[PulledFile]:
     """Link or copy a local data set to `target`, and remove from there what it no longer has.
 
@@ -168,6 +170,9 @@ def pull_local(
         What is asked for.
     images : bool, default=True
         Whether images are asked for; without, they are linked and not read.
+    gone : Gone, optional
+        Who was withdrawn: their files are left out, and texts about all people are copied without
+        what they say of them.
 
     Returns
     -------
@@ -182,16 +187,20 @@ def pull_local(
     """
     names = select(list_files(source), subset or Subset())
     left = frozenset() if images else frozenset(filter(is_image, names))
-    return _pull_files(source, target, mode, names, left)
+    return _pull_files(source, target, mode, names, left, gone)
 
 
 def pull_local_derivatives(
-    target: Path, mode: Literal["link", "copy"], asked: Published, subset: Subset
+    target: Path,
+    mode: Literal["link", "copy"],
+    asked: Published,
+    subset: Subset,
+    gone: Gone | None = None,
 ) -> list[PulledFile]:
     """Link or copy what is asked for of a local folder of derivatives; see `pull_local`."""
     source = Path(asked.source)
     chosen = select_derivatives(list_derivatives(source), asked, subset)
-    return _pull_files(source, target, mode, chosen.paths, chosen.named)
+    return _pull_files(source, target, mode, chosen.paths, chosen.named, gone)
 
 
 def _pull_files(
@@ -200,16 +209,22 @@ def _pull_files(
     mode: Literal["link", "copy"],
     names: Sequence[str],
     left: frozenset[str],
+    gone: Gone | None,
 ) -> list[PulledFile]:
     """Link or copy files; those that are left are linked, whatever they hold."""
     pulled = []
     for name in names:
+        if gone and gone.named_in(name):
+            continue
         _require_utf8(source, name)
         origin, image = source / name, target / name
         if name in left or not _readable(origin):
             # One file that nobody fetched is no reason to refuse the others: curation names it.
             _link(origin, image)
             pulled.append(PulledFile(name, 0, ""))
+            continue
+        if gone and (rest := rest_of(name, origin, gone)) is not None:
+            pulled.append(write_rest(name, rest, image))
             continue
         try:
             digest = sha256_file(origin)
@@ -227,6 +242,21 @@ def _pull_files(
         pulled.append(PulledFile(name, size, digest))
     remove_others(target, {file.path for file in pulled})
     return pulled
+
+
+def rest_of(name: str, file: Path, gone: Gone) -> bytes | None:
+    """Return what a text about all people says without those withdrawn; None where that is all."""
+    if not is_of_all(name) or file.stat().st_size > MAX_TEXT:
+        return None
+    return without_people(name, file.read_bytes(), gone)
+
+
+def write_rest(name: str, rest: bytes, image: Path) -> PulledFile:
+    """Write what is left of a text, in place of a link or a copy."""
+    if image.is_symlink() or not image.is_file() or image.read_bytes() != rest:
+        with atomic_path(image) as part:
+            part.write_bytes(rest)
+    return PulledFile(name, len(rest), hashlib.sha256(rest).hexdigest())
 
 
 def write_manifest(path: Path, files: list[PulledFile]) -> None:

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,20 @@ from braindata.files import atomic_path, sha256_file
 from braindata.pull.derivatives import select_derivatives
 from braindata.pull.fetch import Fetcher, FetchError, Stopped
 from braindata.pull.git import BlobReader, Repository, fetch_commit
-from braindata.pull.local import SKIPPED_FOLDERS, PulledFile, is_image, remove_others
+from braindata.pull.local import (
+    SKIPPED_FOLDERS,
+    PulledFile,
+    is_image,
+    remove_others,
+    rest_of,
+    write_rest,
+)
 from braindata.pull.parameters import Download, Published, Subset
 from braindata.pull.repository import RemoteFile, Version, read_version
 from braindata.pull.source import Pin, Remote
 from braindata.pull.store import Store, verify
 from braindata.pull.subset import select
+from braindata.withdrawn import MAX_TEXT, Gone, is_of_all, without_people
 
 log = logging.getLogger("braindata")
 # After so many files in a row that a network or server failed to give, it is down.
@@ -86,10 +94,12 @@ class Mirror:
     ----------
     folder : Path
         The store's folder.
+    repositories : Path, optional
+        Where repositories lie, if not there.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, repositories: Path | None = None):
+        self.folder = repositories or folder
         self.store = Store(folder)
 
     def repository(self, dataset: str, pin: Pin) -> Path:
@@ -120,6 +130,7 @@ def want(
     raw: bool,
     images: bool = True,
     published: Published | None = None,
+    gone: Gone | None = None,
 ) -> Wanted:
     """List what of a version is asked for.
 
@@ -139,6 +150,8 @@ def want(
         Whether the contents of MRI images are asked for.
     published : Published, optional
         What is asked for of derivatives of fMRIPrep; without, all of a data set.
+    gone : Gone, optional
+        Who was withdrawn: their files are not asked for.
 
     Raises
     ------
@@ -154,6 +167,10 @@ def want(
     else:
         chosen = select_derivatives(list(by_path), published, subset)
         paths, named = chosen.paths, chosen.named
+    if gone:
+        paths = [path for path in paths if not gone.named_in(path)]
+        refused = {p: why for p, why in version.refused.items() if not gone.named_in(p)}
+        version = replace(version, refused=refused)
     files = tuple(by_path[path] for path in paths)
     # What git itself holds is here already.
     left = frozenset(file.path for file in files if file.path in named and file.key is not None)
@@ -237,6 +254,7 @@ def pull_pinned(
     store: Store,
     settings: Download,
     progress: Callable[[int], object] | None = None,
+    gone: Gone | None = None,
 ) -> Pulled:
     """Bring what is wanted of a version to `target`, and remove from there what it does not have.
 
@@ -257,6 +275,8 @@ def pull_pinned(
         How they are downloaded.
     progress : callable, optional
         Called with the number of bytes that are there now, too.
+    gone : Gone, optional
+        Who was withdrawn: texts about all people are written without what they say of them.
 
     Returns
     -------
@@ -276,7 +296,10 @@ def pull_pinned(
     with Repository(repository).reader() as reader:
         for file in wanted.files:
             image = target / file.path
-            if file.blob is not None:
+            rest = None if not gone else _rest_of(reader, store, file, gone)
+            if rest is not None:
+                files.append(write_rest(file.path, rest, image))
+            elif file.blob is not None:
                 sha256 = _write_text_file(reader, file, image)
                 files.append(PulledFile(file.path, file.size or 0, sha256))
             elif file.path in absent or file.path in wanted.left:
@@ -364,6 +387,20 @@ class _LogProgress:
                 "%.2f of %.2f GB, %.1f MB/s, %.0f min left",
                 self._done / 1e9, self._total / 1e9, rate / 1e6, left,
             )  # fmt: skip
+
+
+def _rest_of(reader: BlobReader, store: Store, file: RemoteFile, gone: Gone) -> bytes | None:
+    """Return a text without people who were withdrawn; None where there is nothing to leave out."""
+    if file.key is not None:
+        path = store.path(file.key)
+        rest = rest_of(file.path, path, gone) if path.is_file() else None
+        if rest is not None:
+            # It names them; the next pull fetches it again for as long as it is asked for.
+            path.unlink()
+        return rest
+    if file.blob is None or not is_of_all(file.path) or (file.size or 0) > MAX_TEXT:
+        return None
+    return without_people(file.path, b"".join(reader.chunks(file.blob)), gone)
 
 
 def _write_text_file(reader: BlobReader, file: RemoteFile, image: Path) -> str:

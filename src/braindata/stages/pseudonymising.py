@@ -56,8 +56,9 @@ def require_no_labels_before(layout: Layout) -> None:
         When one does.
     """
     for number in list_releases(layout.tables()):
-        chosen = read_release(layout.tables(), number).provenance.get("parameters", {})
-        if not chosen.get("pseudonyms"):
+        release = read_release(layout.tables(), number, ended=True)
+        chosen = release.provenance.get("parameters", {})
+        if release.state != "withdrawn" and not chosen.get("pseudonyms"):
             raise UsageError(
                 f"release {number} is here, in which people have the labels of the data set",
                 file=layout.tables(),

@@ -16,6 +16,7 @@ from braindata.errors import DataError
 from braindata.layout import SENSORS, Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
+from braindata.stages import STEP_VERSION
 from braindata.stages.job import (
     Result,
     log,
@@ -33,11 +34,13 @@ from braindata.stages.pseudonymising import (
 from braindata.stages.recordings import PUBLISH, find_fault, of_recording
 from braindata.tables.exclusions import Decisions
 from braindata.tables.parameters import PublishParameters
+from braindata.tables.provenance import how_made
 from braindata.tables.pseudonyms import Pseudonyms
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row, stimuli_rows
 from braindata.tables.schemas import TABLES
 from braindata.tables.shards import write_shard
+from braindata.withdrawn import Withdrawn
 
 # What a backend may say of a recording; unknown where it does not.
 _HOW = ("distortion_corrected", "normalisation")
@@ -97,10 +100,15 @@ def run(layout: Layout, parameters: Parameters, key: str = "") -> bool:
         staging = layout.tables() / ".staging"
         try:
             shards, left_out = _shards(layout, parameters, receipts, names, staging)
-            made = {name: merkle(r.outputs) for name, r in receipts.items()}
+            named = {_named(name, names): receipt for name, receipt in receipts.items()}
+            withdrawn = Withdrawn.read(layout.output)
+            gone = {name: len(withdrawn.of(name)) for name in parameters.datasets}
             provenance = {
                 "parameters": parameters.model_dump(mode="json"),
-                "receipts": {_named(name, names): hashed for name, hashed in made.items()},
+                "step_version": STEP_VERSION["publish"],
+                "receipts": {name: merkle(receipt.outputs) for name, receipt in named.items()},
+                **how_made(named),
+                "withdrawn": {name: number for name, number in gone.items() if number},
             }
             release = publish(layout.tables(), shards, provenance)
         finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braindata.faults import naming_a_full_disk
-from braindata.files import write_text
+from braindata.files import scratch_folder, write_text
 from braindata.layout import PUBLISHED, Layout
 from braindata.pull.local import (
     PulledFile,
@@ -22,6 +23,7 @@ from braindata.pull.local import (
 from braindata.pull.parameters import Download, Published, PullJob, PullParameters, Subset
 from braindata.receipts import merkle
 from braindata.stages.job import Result, run_job
+from braindata.withdrawn import Gone, Withdrawn
 
 if TYPE_CHECKING:
     from braindata.pull.pinned import Mirror, Wanted
@@ -73,6 +75,7 @@ def run(
     notes: dict[str, Any] = {}
     inputs = {}
     published = job.published
+    gone = Withdrawn.read(layout.output).of(dataset)
     with naming_a_full_disk(layout.output):
         if job.commit is None:
             # Links are made each time: the same contents may lie elsewhere today.
@@ -82,20 +85,25 @@ def run(
                 parameters.mode,
                 job.subset,
                 images=published is None,
+                gone=gone,
             )
         else:
             inputs["commit"] = job.commit
-            files, notes = _pull_version(layout, dataset, str(source), job, download, progress)
+            with mirror_without(layout, gone) as mirror:
+                files, notes = _pull_version(
+                    layout, dataset, str(source), job, download, progress, mirror, gone
+                )
         derived: list[PulledFile] = []
         of_derived: dict[str, Any] = {}
         if published is not None and published.commit is None:
             derived = pull_local_derivatives(
-                layout.published(dataset), parameters.mode, published, job.subset
+                layout.published(dataset), parameters.mode, published, job.subset, gone
             )
         elif published is not None:
-            derived, of_derived = _pull_published(
-                layout, dataset, published, job.subset, download, progress
-            )
+            with mirror_without(layout, gone) as mirror:
+                derived, of_derived = _pull_published(
+                    layout, dataset, published, job.subset, download, progress, mirror, gone
+                )
         else:
             shutil.rmtree(layout.published(dataset), ignore_errors=True)
             layout.published_manifest(dataset).unlink(missing_ok=True)
@@ -130,6 +138,22 @@ def run(
     return changed
 
 
+@contextmanager
+def mirror_without(layout: Layout, gone: Gone) -> Iterator[Mirror]:
+    """Yield where repositories and contents lie.
+
+    A repository names everybody. Where somebody was withdrawn it is fetched to a place outside the
+    output folder, and removed.
+    """
+    from braindata.pull.pinned import Mirror
+
+    if not gone:
+        yield Mirror(layout.mirror())
+        return
+    with scratch_folder() as folder:
+        yield Mirror(layout.mirror(), folder)
+
+
 def _pull_version(
     layout: Layout,
     dataset: str,
@@ -137,14 +161,15 @@ def _pull_version(
     job: PullJob,
     download: Download | None,
     progress: Callable[[int], object] | None,
+    mirror: Mirror,
+    gone: Gone,
 ) -> tuple[list[PulledFile], dict[str, Any]]:
-    from braindata.pull.pinned import Mirror, want
+    from braindata.pull.pinned import want
     from braindata.pull.source import Pin, Remote
 
     assert job.address is not None
     assert job.commit is not None
     pin = Pin(job.tag, job.commit)
-    mirror = Mirror(layout.mirror())
     repository = mirror.fetch(dataset, Remote(source, job.address, job.tag), pin)
     wanted = want(
         repository,
@@ -153,8 +178,9 @@ def _pull_version(
         mirror.store,
         raw=not job.derivatives,
         images=job.published is None,
+        gone=gone,
     )
-    place = _Place(dataset, layout.raw(dataset), source, mirror, repository, pin)
+    place = _Place(dataset, layout.raw(dataset), source, mirror, repository, pin, gone)
     return _bring(place, wanted, download, progress)
 
 
@@ -165,19 +191,22 @@ def _pull_published(
     subset: Subset,
     download: Download | None,
     progress: Callable[[int], object] | None,
+    mirror: Mirror,
+    gone: Gone,
 ) -> tuple[list[PulledFile], dict[str, Any]]:
-    from braindata.pull.pinned import Mirror, want
+    from braindata.pull.pinned import want
     from braindata.pull.source import Pin, Remote
 
     assert published.address is not None
     assert published.commit is not None
     pin = Pin(published.tag, published.commit)
     name = f"{dataset}{PUBLISHED}"
-    mirror = Mirror(layout.mirror())
     remote = Remote(published.source, published.address, published.tag, derivatives=True)
     repository = mirror.fetch(name, remote, pin)
-    wanted = want(repository, pin.commit, subset, mirror.store, raw=False, published=published)
-    place = _Place(name, layout.published(dataset), published.source, mirror, repository, pin)
+    wanted = want(
+        repository, pin.commit, subset, mirror.store, raw=False, published=published, gone=gone
+    )
+    place = _Place(name, layout.published(dataset), published.source, mirror, repository, pin, gone)
     return _bring(place, wanted, download, progress)
 
 
@@ -191,6 +220,7 @@ class _Place:
     mirror: Mirror
     repository: Path
     pin: Pin
+    gone: Gone
 
 
 def _bring(
@@ -208,7 +238,13 @@ def _bring(
         sum(wanted.missing.values()) / 1e9,
     )  # fmt: skip
     pulled = pull_pinned(
-        place.repository, wanted, place.target, mirror.store, download or Download(), progress
+        place.repository,
+        wanted,
+        place.target,
+        mirror.store,
+        download or Download(),
+        progress,
+        place.gone,
     )
     mirror.remove_others(dataset, pin)
     for what, named in (("not there", pulled.absent), ("refused", pulled.refused)):

@@ -16,6 +16,8 @@ from braindata.receipts import SUFFIX, VOID
 from braindata.regions.files import SUFFIXES
 from braindata.status.damage import Finding, Kind
 from braindata.status.jobs import PER_UNIT, Job
+from braindata.tables.releases import FOLDER, TAGS
+from braindata.withdrawn import NAME as WITHDRAWN
 
 _REGION_FILE = re.compile(r"(?P<folder>[^/]+)/(?P<sha256>[0-9a-f]{64})(?P<suffix>\.[a-z0-9.]+)")
 STAGING = "tables/.staging/"
@@ -183,7 +185,8 @@ def _place(job: Job) -> tuple[str, ...]:
 
 def is_beside(name: str) -> bool:
     """Whether a file is one that we write and that no receipt names."""
-    if name.startswith(BESIDE) or name in (LOCK_NAME, f"tables/{LOCK_NAME}", ".plan.json"):
+    ours = (LOCK_NAME, f"tables/{LOCK_NAME}", ".plan.json", WITHDRAWN, f"tables/{FOLDER}/{TAGS}")
+    if name.startswith(BESIDE) or name in ours:
         return True
     match name.split("/"):
         case ["raw", file]:

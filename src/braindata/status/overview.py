@@ -193,7 +193,7 @@ def _newest(layout: Layout, unreadable: list[Path]) -> tuple[int | None, str | N
     if not numbers:
         return None, None
     try:
-        return numbers[-1], read_release(layout.tables(), numbers[-1]).created
+        return numbers[-1], read_release(layout.tables(), numbers[-1], ended=True).created
     except BraindataError as error:
         unreadable.append(Path(error.file or layout.tables()))
         return numbers[-1], None

@@ -9,7 +9,13 @@ from braindata.errors import BraindataError
 from braindata.layout import Layout
 from braindata.status.damage import Finding
 from braindata.status.files import Expected
-from braindata.tables.releases import Release, list_releases, read_release, release_path
+from braindata.tables.releases import (
+    NewerError,
+    Release,
+    list_releases,
+    read_release,
+    release_path,
+)
 from braindata.tables.schemas import TABLES
 
 _SHARD = re.compile(rf"tables/({'|'.join(TABLES)})/([0-9a-f]{{2}})/(\2[0-9a-f]{{62}})\.parquet")
@@ -61,9 +67,15 @@ def expect_releases(layout: Layout, there: set[str]) -> ReleasedFiles:
     for number in numbers:
         path = _relative(layout, number)
         try:
-            release = read_release(layout.tables(), number)
+            release = read_release(layout.tables(), number, ended=True)
+        except NewerError:
+            # No damage: this version cannot say whether there is some.
+            raise
         except BraindataError:
             findings.append(_damaged_release(path, is_newest=number == numbers[-1]))
+            continue
+        if release.state:
+            # Its files are gone because somebody wanted that.
             continue
         is_newest = number == numbers[-1]
         wanted = _files_of(release, path, is_newest=is_newest)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
+from braindata.files import write_text
 from braindata.receipts import content_hash
 from braindata.tables.releases import ShardFile, TableRelease
 from braindata.tables.schemas import TABLES
@@ -52,7 +53,30 @@ def commit_files(folder: Path, name: str, wanted: Mapping[str, Path]) -> TableRe
             _create(folder, name, schema, wanted, "overwrite")
         else:
             _replace(table, name, schema, wanted)
-    return _state(folder, name)
+    return table_state(folder, name)
+
+
+def forget_before(folder: Path) -> None:
+    """Shorten the log of a table to its newest version, which stays as it is.
+
+    What is left of the log names the active files and no earlier one: the bounds of values that it
+    holds of each file are of those only. Killed in between, the newest version can be read, and
+    the next call goes on.
+    """
+    table = DeltaTable(str(folder))
+    version = table.version()
+    table.create_checkpoint()
+    log = folder / "_delta_log"
+    newest = f"{version:020d}"
+    commit = log / f"{newest}.json"
+    lines = commit.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if "remove" not in json.loads(line)]
+    if len(kept) < len(lines):
+        # The checkpoint says the state; which files went then, nobody needs to know any more.
+        write_text(commit, "".join(kept))
+    for path in log.iterdir():
+        if path.is_file() and not path.name.startswith((newest, "_last_checkpoint")):
+            path.unlink()
 
 
 def schema_hash(schema: pa.Schema) -> str:
@@ -134,7 +158,8 @@ def _active(table: DeltaTable) -> list[tuple[ShardFile, tuple[str, ...]]]:
     ]
 
 
-def _state(folder: Path, name: str) -> TableRelease:
+def table_state(folder: Path, name: str) -> TableRelease:
+    """Return what a table holds now."""
     table = DeltaTable(str(folder))
     ordered = sorted(_active(table), key=lambda pair: pair[1])
     return TableRelease(

@@ -59,13 +59,13 @@ def publish(
     if unknown:
         raise ValueError(f"there is no table {', '.join(unknown)}; known: {', '.join(TABLES)}")
     tables_folder.mkdir(parents=True, exist_ok=True)
-    with _locked(tables_folder):
+    with locked(tables_folder):
         wanted = {name: _enter(tables_folder / name, name, shards.get(name, ())) for name in TABLES}
         tables = {name: commit_files(tables_folder / name, name, wanted[name]) for name in TABLES}
         there = list_releases(tables_folder)
         if there:
-            latest = read_release(tables_folder)
-            if latest.same_content(tables, SCHEMA_VERSION):
+            latest = read_release(tables_folder, ended=True)
+            if not latest.state and latest.same_content(tables, SCHEMA_VERSION):
                 return latest
         release = Release(
             folder=tables_folder,
@@ -80,7 +80,7 @@ def publish(
 
 
 @contextmanager
-def _locked(tables_folder: Path) -> Iterator[None]:
+def locked(tables_folder: Path) -> Iterator[None]:
     """Wait for other publishers; the kernel frees the lock when its process dies."""
     with (tables_folder / LOCK).open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

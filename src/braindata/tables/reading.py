@@ -165,15 +165,15 @@ class Tables:
         return sorted({*super().__dir__(), *self._views})
 
 
-def open_tables(path: Path | str, version: int | None = None) -> Tables:
+def open_tables(path: Path | str, version: int | str | None = None) -> Tables:
     """Open a release of the tables.
 
     Parameters
     ----------
     path : path-like
         An output folder, or its `tables` folder.
-    version : int, optional
-        Which release; the latest by default.
+    version : int or str, optional
+        Which release, by its number or a tag; the latest by default.
 
     Returns
     -------
@@ -183,7 +183,8 @@ def open_tables(path: Path | str, version: int | None = None) -> Tables:
     Raises
     ------
     UsageError
-        When there is no such folder or release; it names those that are there.
+        When there is no such folder or release, or its files were removed on purpose; it names
+        those that are there.
     BraindataError
         When the release file is damaged.
     """
@@ -219,7 +220,8 @@ def table_sizes(path: Path | str) -> list[TableSize]:
     return [
         TableSize(number, release.created, name, table.rows, len(table.files), table.bytes)
         for number in numbers
-        for release in [read_release(folder, number)]
+        for release in [read_release(folder, number, ended=True)]
+        if not release.state
         for name, table in release.tables.items()
     ]
 
@@ -233,6 +235,9 @@ def describe(path: Path | str) -> str:
         When there is no release.
     """
     sizes = table_sizes(path)
+    if not sizes:
+        # It says why none can be opened.
+        open_tables(path)
     latest = sizes[-1].release
     lines = [f"{'table':<14}{'rows':>12}{'files':>8}{'size':>12}"]
     lines += [

@@ -129,6 +129,14 @@ def check_shard(path: Path, name: str) -> pq.FileMetaData:
         ) from error
     except (OSError, pa.ArrowInvalid) as error:
         raise _broken(path) from error
+    version = (found.metadata or {}).get(VERSION_KEY, b"0").decode()
+    if version.isdecimal() and int(version) > SCHEMA_VERSION:
+        raise BraindataError(
+            f"the shard was written by a newer braindata (schema version {version}; this one "
+            f"knows {SCHEMA_VERSION})",
+            file=path,
+            hint="upgrade braindata; or delete it and run again, which makes it anew as of this",
+        )
     if not found.equals(_schema(name), check_metadata=False):
         raise BraindataError(
             f"the shard does not have the columns of `{name}` (schema version {SCHEMA_VERSION})",

@@ -1,0 +1,1 @@
+"""Withdrawal: a person leaves an output folder, and does not come back."""
