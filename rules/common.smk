@@ -45,6 +45,11 @@ wildcard_constraints:
     process=r"[a-z][a-z0-9_]*",
 
 
+def per_attempt(first):
+    """What a job needs, as much more at each attempt as at the first."""
+    return lambda wildcards, attempt: first * attempt
+
+
 def output_folder(wildcards):
     return str(OUT)
 
@@ -171,7 +176,15 @@ def inventories():
 def release_inputs():
     """What a release rests on: one file for the units of a data set, and every shard."""
     units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
-    return units + shards() + aligned() + sensors() + behaviour() + connectivity() + signals()
+    return (
+        units
+        + shards()
+        + aligned()
+        + sensors()
+        + behaviour()
+        + connectivity()
+        + signals()
+    )
 
 
 def everything(wildcards):

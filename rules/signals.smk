@@ -22,8 +22,8 @@ rule signals:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(
