@@ -49,7 +49,8 @@ JobAcctGatherParams=OverMemoryKill
 SlurmdTimeout=10
 SlurmctldTimeout=10
 ReturnToService=2
-MinJobAge=300
+# Tests look at what became of jobs at their end.
+MinJobAge=7200
 KillWait=2
 SchedulerParameters=sched_min_interval=100000
 {nodes}
@@ -202,9 +203,13 @@ class Cluster:
             if comment.startswith(f"rule_{rule}_")
         ]
 
+    def state(self, node: str) -> str:
+        """Return the state of a node, as `idle` or `down*`."""
+        return self.command("sinfo", "-h", "-N", "-n", node, "-o", "%T").strip()
+
     def wait_until_idle(self) -> None:
         """Wait until both nodes can take jobs."""
-        self.wait(lambda: self.command("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * 2)
+        self.wait(lambda: all(self.state(node) == "idle" for node in NODES))
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until a condition holds.
