@@ -150,6 +150,14 @@ def connectivity():
     )
 
 
+def trials_of_process(wildcards):
+    """The trials of the regions that are tied to a process: of a new region, only those change."""
+    return expand(
+        f"{OUT}/derived/{wildcards.dataset}/trials/{{region}}.receipt.json",
+        region=PLAN.signals.processes[wildcards.process],
+    )
+
+
 def signals():
     return expand(
         [

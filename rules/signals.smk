@@ -1,11 +1,3 @@
-def trials_of_process(wildcards):
-    """The trials of the regions that are tied to a process: of a new region, only those change."""
-    return expand(
-        f"{OUT}/derived/{wildcards.dataset}/trials/{{region}}.receipt.json",
-        region=PLAN.signals.processes[wildcards.process],
-    )
-
-
 rule signals:
     input:
         f"{OUT}/derived/{{dataset}}/latents.receipt.json",
