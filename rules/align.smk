@@ -16,8 +16,8 @@ rule align:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(240),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

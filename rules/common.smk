@@ -45,6 +45,11 @@ wildcard_constraints:
     process=r"[a-z][a-z0-9_]*",
 
 
+def per_attempt(first):
+    """What a job needs, as much more at each attempt as at the first."""
+    return lambda wildcards, attempt: first * attempt
+
+
 def output_folder(wildcards):
     return str(OUT)
 
@@ -142,6 +147,14 @@ def connectivity():
         f"{OUT}/derived/{{dataset}}/connectivity.{{ending}}",
         dataset=PLAN.datasets,
         ending=["parquet", "parts.json", "receipt.json"],
+    )
+
+
+def trials_of_process(wildcards):
+    """The trials of the regions that are tied to a process: of a new region, only those change."""
+    return expand(
+        f"{OUT}/derived/{wildcards.dataset}/trials/{{region}}.receipt.json",
+        region=PLAN.signals.processes[wildcards.process],
     )
 
 

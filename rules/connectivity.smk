@@ -21,8 +21,8 @@ rule connectivity:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(120),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

@@ -14,8 +14,8 @@ checkpoint curate:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=per_attempt(1500),
+        runtime=per_attempt(60),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

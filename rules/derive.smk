@@ -13,8 +13,10 @@ rule derive:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: 2000 if wildcards.dataset in PLAN.sensors else 1000,
-        runtime=lambda wildcards: 120 if wildcards.dataset in PLAN.sensors else 30,
+        mem_mb=lambda wildcards, attempt: attempt
+        * (2000 if wildcards.dataset in PLAN.sensors else 1000),
+        runtime=lambda wildcards, attempt: attempt
+        * (120 if wildcards.dataset in PLAN.sensors else 30),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(
@@ -41,8 +43,8 @@ rule derive_sensors:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

@@ -14,8 +14,10 @@ rule extract:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: 2000 if wildcards.dataset in PLAN.sensors else 1000,
-        runtime=lambda wildcards: 120 if wildcards.dataset in PLAN.sensors else 30,
+        mem_mb=lambda wildcards, attempt: attempt
+        * (2000 if wildcards.dataset in PLAN.sensors else 1000),
+        runtime=lambda wildcards, attempt: attempt
+        * (120 if wildcards.dataset in PLAN.sensors else 30),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

@@ -8,12 +8,14 @@ rule gather:
         f"{OUT}/logs/gather/{{dataset}}.log",
     benchmark:
         f"{OUT}/benchmarks/gather/{{dataset}}.tsv"
+    # It reads some small files: no job of a cluster.
+    localrule: True
     conda:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=per_attempt(500),
+        runtime=per_attempt(10),
     params:
         folder=output_folder,
     shell:

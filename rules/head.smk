@@ -11,8 +11,8 @@ rule head:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=per_attempt(3000),
+        runtime=per_attempt(30),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters("head"),

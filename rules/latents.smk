@@ -14,8 +14,8 @@ rule latents:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=per_attempt(1000),
+        runtime=per_attempt(120),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

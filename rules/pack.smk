@@ -12,8 +12,8 @@ rule pack:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        mem_mb=per_attempt(3000),
+        runtime=per_attempt(30),
     params:
         folder=output_folder,
         parameters=PLAN.parameters("pack"),

@@ -12,8 +12,8 @@ rule publish:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=per_attempt(1000),
+        runtime=per_attempt(60),
         # No parameter: the same key may lie elsewhere. Which one it is, is one.
         key=PLAN.pseudonym_key(),
     params:

@@ -6,12 +6,14 @@ rule pull:
         f"{OUT}/logs/pull/{{dataset}}.log",
     benchmark:
         f"{OUT}/benchmarks/pull/{{dataset}}.tsv"
+    # On a cluster this runs where Snakemake does: compute nodes may have no network.
+    localrule: True
     conda:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=240,
+        mem_mb=per_attempt(500),
+        runtime=per_attempt(240),
         # No parameter: other connections or limits pull nothing again.
         download=PLAN.download(),
     params:

@@ -12,8 +12,8 @@ rule report:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=120,
+        mem_mb=per_attempt(1500),
+        runtime=per_attempt(120),
         key=PLAN.pseudonym_key(),
     params:
         folder=output_folder,

@@ -1,11 +1,3 @@
-def trials_of_process(wildcards):
-    """The trials of the regions that are tied to a process: of a new region, only those change."""
-    return expand(
-        f"{OUT}/derived/{wildcards.dataset}/trials/{{region}}.receipt.json",
-        region=PLAN.signals.processes[wildcards.process],
-    )
-
-
 rule signals:
     input:
         f"{OUT}/derived/{{dataset}}/latents.receipt.json",
@@ -22,8 +14,8 @@ rule signals:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(60),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(

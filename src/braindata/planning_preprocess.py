@@ -106,9 +106,9 @@ class PreprocessPlan:
         return Needs(run.threads, run.memory_mb, run.runtime, doubles=True)
 
     @property
-    def retries(self) -> int:
-        """How often a job that preprocesses is tried again."""
-        return int(any(self.backend(dataset) == "fmriprep" for dataset in self._datasets))
+    def retries(self) -> int | None:
+        """How often a job that preprocesses is tried again; None: as often as any other job."""
+        return 1 if any(self.backend(dataset) == "fmriprep" for dataset in self._datasets) else None
 
     def machine(self) -> str:
         """Return how units are preprocessed here, as JSON."""
