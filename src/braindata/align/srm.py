@@ -35,7 +35,7 @@ class DeterministicSRM(Hyperalignment):
     rank : int or 'auto'
         Number of dimensions; 'auto' takes the one whose inner held-out runs match best.
     n_iter : int
-        Rounds.
+        Rounds at most; fewer where the response stands still.
     shrinkage, weighting, prior, center, dtype, parcellation
         See `ResponseHyperalignment`. The prior draws a person to the mean basis of the members.
     seed : int
@@ -53,7 +53,7 @@ class DeterministicSRM(Hyperalignment):
         self,
         rank: int | str = 20,
         *,
-        n_iter: int = 25,
+        n_iter: int = 19,
         shrinkage: float | str = 0.5,
         weighting: bool = True,
         prior: float | str = 0.0,
