@@ -235,6 +235,14 @@ def test_a_source_makes_no_channel_bad() -> None:
     raw._data[3] += np.random.default_rng(0).normal(0, 60e-6, data.shape[1])
     raw._data[20] = np.random.default_rng(1).normal(0, 10e-6, data.shape[1])
     assert set(find_bad_channels(raw, ransac=True, seed=0)[0]) == {names[3], names[20]}
+    # A channel without a position, such as one of the eyes in a cap: not for RANSAC, which goes on
+    # for the others; its own noise is found all the same.
+    raw.info["chs"][20]["loc"][:3] = np.nan
+    raw.info["chs"][8]["loc"][:3] = np.nan
+    found, done = find_bad_channels(raw, ransac=True, seed=0)
+    assert done
+    assert set(found) == {names[3], names[20]}
+    assert "ransac" not in found[names[20]]
 
 
 def test_what_becomes_of_each_event() -> None:
