@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -299,3 +300,10 @@ def test_the_evoked_snr_is_that_of_the_simulation() -> None:
     # Halves of 50: signal 0.5 and noise 0.5 each.
     halves = split_half_correlation(epochs, times)
     assert halves == pytest.approx(power / (power + 0.5), abs=0.06)
+
+
+def test_a_record_with_channels_that_have_no_place_is_json(tmp_path: Path) -> None:
+    cleaned = preprocess_recording(_recording(tmp_path, [*cap(19), "EOG1"]), PARAMETERS)
+    ica = _step(cleaned, "ica")
+    assert ica.details["n_components"] == 18
+    json.dumps(ica.details)
