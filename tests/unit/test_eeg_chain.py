@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -235,6 +236,14 @@ def test_a_source_makes_no_channel_bad() -> None:
     raw._data[3] += np.random.default_rng(0).normal(0, 60e-6, data.shape[1])
     raw._data[20] = np.random.default_rng(1).normal(0, 10e-6, data.shape[1])
     assert set(find_bad_channels(raw, ransac=True, seed=0)[0]) == {names[3], names[20]}
+    # A channel without a position, such as one of the eyes in a cap: not for RANSAC, which goes on
+    # for the others; its own noise is found all the same.
+    raw.info["chs"][20]["loc"][:3] = np.nan
+    raw.info["chs"][8]["loc"][:3] = np.nan
+    found, done = find_bad_channels(raw, ransac=True, seed=0)
+    assert done
+    assert set(found) == {names[3], names[20]}
+    assert "ransac" not in found[names[20]]
 
 
 def test_what_becomes_of_each_event() -> None:
@@ -291,3 +300,10 @@ def test_the_evoked_snr_is_that_of_the_simulation() -> None:
     # Halves of 50: signal 0.5 and noise 0.5 each.
     halves = split_half_correlation(epochs, times)
     assert halves == pytest.approx(power / (power + 0.5), abs=0.06)
+
+
+def test_a_record_with_channels_that_have_no_place_is_json(tmp_path: Path) -> None:
+    cleaned = preprocess_recording(_recording(tmp_path, [*cap(19), "EOG1"]), PARAMETERS)
+    ica = _step(cleaned, "ica")
+    assert ica.details["n_components"] == 18
+    json.dumps(ica.details)

@@ -112,6 +112,25 @@ def test_data_sets_are_filled_in(
     assert plan.layout.output == tmp_path / "some/study/results"
 
 
+@pytest.mark.parametrize(
+    ("folders", "modalities"),
+    [
+        (["sub-01/eeg"], ["eeg"]),
+        (["sub-01/ses-1/eeg"], ["eeg"]),
+        (["sub-01/func", "sub-02/ses-1/eeg"], ["fmri", "eeg"]),
+        (["sub-01/func"], None),
+    ],
+)
+def test_a_folder_with_eeg_says_so(
+    tmp_path: Path, bids: Path, folders: list[str], modalities: list[str] | None
+) -> None:
+    for one in folders:
+        (bids / one).mkdir(parents=True)
+    init_project(tmp_path / "study", {"a": bids})
+    values = yaml.safe_load((tmp_path / "study" / CONFIG).read_text())
+    assert values["datasets"][0].get("modalities") == modalities
+
+
 def test_a_second_call_changes_nothing(tmp_path: Path, bids: Path) -> None:
     folder = tmp_path / "study"
     init_project(folder, {"a": bids})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyprep
 
 
@@ -18,7 +19,8 @@ def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, l
     Parameters
     ----------
     raw : mne.io.BaseRaw
-        Filtered, with positions; what is marked as bad there is not looked at.
+        Filtered; what is marked as bad there is not looked at. Channels without a position are
+        judged by all criteria but RANSAC.
     ransac : bool
         Whether channels are predicted from their neighbours too.
     seed : int
@@ -31,19 +33,21 @@ def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, l
     ransac : bool
         Whether RANSAC could be done: it needs most channels to be good.
     """
-    finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=ransac)
-    finder.find_bad_by_deviation()
-    finder.find_bad_by_hfnoise()
-    finder.find_bad_by_correlation()
-    finder.find_bad_by_SNR()
+    finder = _judge_alone(raw, seed)
+    found = finder.get_bads(as_dict=True)
     done = ransac
     if ransac:
+        nowhere = _without_position(raw)
+        if nowhere:
+            placed = raw.copy()
+            placed.info["bads"] = [*placed.info["bads"], *nowhere]
+            finder = _judge_alone(placed, seed)
         try:
             finder.find_bad_by_ransac()
+            found["bad_by_ransac"] = finder.bad_by_ransac
         except (OSError, IndexError):
             # Too few channels are good enough to predict others from; IndexError: none is.
             done = False
-    found = finder.get_bads(as_dict=True)
     names = raw.copy().pick("eeg").ch_names
     bad: dict[str, list[str]] = {}
     for criterion, channels in found.items():
@@ -52,3 +56,18 @@ def find_bad_channels(raw: Any, *, ransac: bool, seed: int) -> tuple[dict[str, l
         for name in channels:
             bad.setdefault(str(name), []).append(criterion.removeprefix("bad_by_"))
     return {name: sorted(bad[name]) for name in names if name in bad}, done
+
+
+def _judge_alone(raw: Any, seed: int) -> Any:
+    """Return pyprep's judgement by the criteria that need no positions."""
+    finder = pyprep.NoisyChannels(raw, random_state=seed, ransac=False)
+    finder.find_bad_by_deviation()
+    finder.find_bad_by_hfnoise()
+    finder.find_bad_by_correlation()
+    finder.find_bad_by_SNR()
+    return finder
+
+
+def _without_position(raw: Any) -> list[str]:
+    good = raw.copy().pick("eeg", exclude="bads").info["chs"]
+    return [one["ch_name"] for one in good if not np.isfinite(one["loc"][:3]).all()]

@@ -193,7 +193,7 @@ class _Chain:
         """Channels that are good and have a position."""
         bads = set(self.raw.info["bads"])
         pairs = zip(self.raw.ch_names, self.placement.known, strict=True)
-        return sum(there and name not in bads for name, there in pairs)
+        return sum(bool(there) and name not in bads for name, there in pairs)
 
     def too_few(self) -> str | None:
         """Return why a step that needs a montage cannot be done."""

@@ -83,14 +83,26 @@ def open_recording(path: Path) -> Any:
             file=path,
             hint="convert it to BrainVision or EDF, which BIDS asks for",
         ) from error
+    except FileNotFoundError as error:
+        # Of EEGLAB only MNE knows which file the samples are in.
+        raise DataError(
+            f"a file that belongs to it is not there ({_without_folder(error, path)})",
+            file=path,
+            hint="fetch it (git annex get, datalad get), or correct its name in the header",
+        ) from error
     except _READ_ERRORS as error:
         raise DataError(
-            f"the recording cannot be read ({first_line(error)})",
+            f"the recording cannot be read ({_without_folder(error, path)})",
             file=path,
             hint="is it truncated, or are there epochs in it? fetch it again",
         ) from error
     require_whole(path, raw.n_times, len(raw.ch_names))
     return raw
+
+
+def _without_folder(error: Exception, path: Path) -> str:
+    """Return what an error says, for tables: they know nothing of this machine's folders."""
+    return first_line(error).replace(f"{path.parent.absolute()}/", "")
 
 
 def read_recording(files: EegFiles) -> tuple[Any, list[str]]:

@@ -102,18 +102,24 @@ def project_files() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def starter_config(datasets: Mapping[str, str]) -> str:
+def starter_config(
+    datasets: Mapping[str, str], modalities: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Return the configuration of a new project.
 
     Parameters
     ----------
     datasets : mapping of str to str
         Source by identifier; empty leaves it to be filled in.
+    modalities : mapping of str to sequence of str, optional
+        By identifier, where they are other than the default.
     """
     text = (importlib.resources.files("braindata.scaffold") / "starter.yaml").read_text("utf-8")
+    modalities = modalities or {}
     # A JSON string is a YAML string, whatever the path holds.
     entries = "".join(
         f"  - id: {json.dumps(name)}\n    source: {json.dumps(source, ensure_ascii=False)}\n"
+        + (f"    modalities: [{', '.join(modalities[name])}]\n" if name in modalities else "")
         for name, source in datasets.items()
     )
     return text.replace("\ndatasets:\n", f"\ndatasets:\n{entries}")
@@ -186,7 +192,7 @@ def init_project(
     wanted = {name: path.read_bytes() for name, path in project_files().items()}
     if datasets or not (folder / CONFIG).exists():
         sources = {name: _source(name, path, folder) for name, path in (datasets or {}).items()}
-        wanted[CONFIG] = starter_config(sources).encode()
+        wanted[CONFIG] = starter_config(sources, _modalities(datasets or {})).encode()
     there = {name: _sha256(folder / name) for name in {*wanted, *known}}
     changes = Changes()
     for name, content in sorted(wanted.items()):
@@ -286,6 +292,23 @@ def _source(name: str, path: Path | str, folder: Path) -> str:
         )
     require_bids(path)
     return str(path) if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _modalities(datasets: Mapping[str, Path | str]) -> dict[str, list[str]]:
+    """Return what folders hold, of those that hold EEG: the default is fMRI alone."""
+    found = {}
+    for name, path in datasets.items():
+        if isinstance(path, str):
+            continue
+        root = path.expanduser()
+        if _has(root, "eeg"):
+            found[name] = ["fmri", "eeg"] if _has(root, "func") else ["eeg"]
+    return found
+
+
+def _has(root: Path, datatype: str) -> bool:
+    patterns = (f"sub-*/{datatype}", f"sub-*/ses-*/{datatype}")
+    return any(True for pattern in patterns for _ in root.glob(pattern))
 
 
 def _link_profile(folder: Path) -> None:
