@@ -403,3 +403,34 @@ def test_piecewise_is_each_parcel_by_itself():
         lambda h: ResponseHyperalignment(**PLAIN, parcellation=h), np.repeat([3, 1, 4, 4], 10)
     ).fit({s: p for s, p in data.items() if s != "05"})
     assert other.models_[1].template_.id == whole.models_[1].template_.id
+
+
+@pytest.mark.parametrize("order", ["F", "strided"])
+def test_a_template_does_not_depend_on_how_memory_lies(order: str) -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((60, 5))
+    people = {s: {"film": shared @ rng.standard_normal((5, 30))} for s in ("01", "02", "03")}
+    wide = np.zeros((120, 60))
+    wide[::2, ::2] = people["01"]["film"]
+    other = np.asfortranarray(people["01"]["film"]) if order == "F" else wide[::2, ::2]
+    plain = ResponseHyperalignment().fit(people)
+    moved = ResponseHyperalignment().fit(people | {"01": {"film": other}})
+    assert moved.template_.id == plain.template_.id
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e9, 1e30])
+def test_values_whose_products_are_lost_are_refused(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((60, 5))
+    people = {s: {"film": shared @ rng.standard_normal((5, 30))} for s in ("01", "02", "03")}
+    scaled = {s: {"film": runs["film"] * scale} for s, runs in people.items()}
+    with pytest.raises(DataError, match="size of"):
+        ResponseHyperalignment().fit(scaled)
+    # Volts are well within; and in double precision teslas too.
+    volts = {s: {"film": runs["film"] * 1e-6} for s, runs in people.items()}
+    after, before = ResponseHyperalignment().fit(volts), ResponseHyperalignment().fit(people)
+    np.testing.assert_allclose(
+        after.transform("01", volts["01"]["film"]) * 1e6,
+        before.transform("01", people["01"]["film"]),
+        atol=0.02,
+    )

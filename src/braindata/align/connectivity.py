@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from braindata.align.base import AUTO
+from braindata.align.base import AUTO, MINIMUM_VOLUMES
 from braindata.align.procrustes import Array, Person
 from braindata.align.response import ResponseHyperalignment
 from braindata.align.runs import Rows, Runs, Subjects, check_runs
@@ -112,6 +112,11 @@ class ConnectivityHyperalignment(ResponseHyperalignment):
                 f"subject {subject!r} has {len(runs[ROWS])} targets, and the template {rows.n_rows}"
             )
         return super()._place(subject, runs, rows)
+
+    def _too_little(self, person: Person) -> str | None:
+        if len(person.rows) < MINIMUM_VOLUMES:
+            return f"{len(person.rows)} targets, and {MINIMUM_VOLUMES} are needed"
+        return None
 
 
 def _mean(subject: str, connectomes: Mapping[str, Array]) -> Array:

@@ -63,8 +63,8 @@ def check_runs(subject: str, runs: Runs, *, dtype: Any, center: bool) -> dict[st
     Raises
     ------
     DataError
-        There are no runs, they differ in voxels, hold no series or non-finite values, or are
-        constant throughout.
+        There are no runs, they differ in voxels, hold no series or non-finite values, are
+        constant throughout, or so large or small that products of them are lost.
     """
     if not runs:
         raise DataError(
@@ -72,7 +72,8 @@ def check_runs(subject: str, runs: Runs, *, dtype: Any, center: bool) -> dict[st
         )
     checked = {}
     for run in sorted(runs):
-        series = np.asarray(runs[run], dtype=dtype)
+        # Sums go along memory: in another order they end in other last bits, and another template.
+        series = np.asarray(runs[run], dtype=dtype, order="C")
         if series.ndim != 2 or not series.size:
             raise DataError(
                 f"run {run!r} of subject {subject!r} has shape {series.shape}, not (time, voxels)",
@@ -97,7 +98,22 @@ def check_runs(subject: str, runs: Runs, *, dtype: Any, center: bool) -> dict[st
             f"all voxels of subject {subject!r} are constant",
             hint="look at the recording: is the region within the field of view?",
         )
+    _check_size(subject, checked)
     return checked
+
+
+def _check_size(subject: str, runs: Mapping[str, Array]) -> None:
+    # Weights are sums of products of four values: beyond, they are infinite or 0 without a word.
+    squares = sum(float(np.vdot(series, series)) for series in runs.values())
+    size = float(np.sqrt(squares / sum(series.size for series in runs.values())))
+    limits = np.finfo(next(iter(runs.values())).dtype)
+    least, most = float(limits.tiny) ** 0.2, float(limits.max) ** 0.2
+    if not least < size < most:
+        raise DataError(
+            f"the values of subject {subject!r} have a size of {size:.1g}, beyond what"
+            f" {limits.dtype} can be multiplied in ({least:.0e} to {most:.0e})",
+            hint="give all people's series in another unit, or standardise them",
+        )
 
 
 def check_subjects(data: Subjects) -> None:

@@ -6,7 +6,7 @@ STEP_VERSION = {
     "curate": 6,
     "preprocess": 4,
     "pack": 4,
-    "align": 1,
+    "align": 2,
     "head": 1,
     "extract": 5,
     "derive": 5,
