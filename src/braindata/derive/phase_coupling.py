@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from mne_connectivity import spectral_connectivity_epochs
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -80,6 +79,9 @@ def phase_coupling(
     # what is said of a pair must not depend on other regions, not even in the last digit.
     scaled = epochs / np.array([[[epochs[:, one].std()] for one in range(epochs.shape[1])]])
     first, second = (np.array(one) for one in zip(*pairs, strict=True))
+    # EEG alone needs it, and it takes long to import.
+    from mne_connectivity import spectral_connectivity_epochs
+
     found = spectral_connectivity_epochs(
         scaled,
         method=list(METHODS.values()),

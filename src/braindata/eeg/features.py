@@ -8,7 +8,6 @@ from typing import Any
 import mne
 import numpy as np
 from numpy.typing import NDArray
-from specparam import SpectralModel
 
 Floats = NDArray[np.float64]
 
@@ -167,8 +166,15 @@ def aperiodic_exponent(data: Floats, sfreq: float) -> float | None:
     power, freqs = mne.time_frequency.psd_array_welch(
         data, sfreq, fmin=low, fmax=high, n_fft=n_fft, n_overlap=n_fft // 2, verbose="ERROR"
     )
-    model = SpectralModel(max_n_peaks=MAX_PEAKS, verbose=False)
+    model = _spectral_model(MAX_PEAKS)
     return _exponent(model, freqs, power.mean(axis=0), (low, high))
+
+
+def _spectral_model(max_n_peaks: int) -> Any:
+    # Takes a second to import, which every job that derives trials of images would pay.
+    from specparam import SpectralModel
+
+    return SpectralModel(max_n_peaks=max_n_peaks, verbose=False)
 
 
 def aperiodic_exponents(
@@ -208,7 +214,7 @@ def aperiodic_exponents(
         trials, sfreq, fmin=low, fmax=high, bandwidth=bandwidth, verbose="ERROR"
     )
     # One for all: making it takes as long as a fit without peaks.
-    model = SpectralModel(max_n_peaks=TRIAL_PEAKS, verbose=False)
+    model = _spectral_model(TRIAL_PEAKS)
     found = [_exponent(model, freqs, one, (low, high)) for one in power.mean(axis=1)]
     exponents[within] = [np.nan if one is None else one for one in found]
     return exponents, within
