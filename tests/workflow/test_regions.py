@@ -43,7 +43,7 @@ def test_a_region_of_an_atlas_is_computed_alone(project: Project) -> None:
     assert not (project.results / "regions").exists()
     run = project.run()
     assert run.returncode == 0, run.text
-    once = dict.fromkeys(["connectivity", "publish", "report", "all"], 1)
+    once = dict.fromkeys(["connectivity", "signals", "publish", "report", "all"], 1)
     assert run.jobs == {"extract": 2, "derive": 2, **once}
     sha256 = sha256_file(project.folder / "atlas.nii.gz")
     assert [path.name for path in (project.results / "regions").iterdir()] == [f"{sha256}.nii.gz"]
