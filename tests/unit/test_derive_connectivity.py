@@ -305,3 +305,13 @@ def test_fisher_z_of_the_same() -> None:
 def test_parameters_that_make_no_sense(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         ConnectivityParameters(**wrong)
+
+
+def test_a_strategy_that_no_region_has_gives_nulls_with_the_reason() -> None:
+    nothing = Course(None, np.zeros(0, dtype=bool), "it does not allow it")
+    courses = {"a": nothing, "b": nothing}
+    pairs = [("a", "b")]
+    batches = correlation_batches("ica_aroma", courses, pairs, pairs, ConnectivityParameters())
+    assert batches
+    assert all(np.isnan(one.values).all() for one in batches)
+    assert all("it does not allow it" in str(r) for one in batches for r in one.reasons)

@@ -113,7 +113,9 @@ def correlation_batches(
         How they are made.
     """
     there = [name for name, one in courses.items() if one.values is not None]
-    kept = np.logical_and.reduce([courses[name].kept for name in there]) if there else np.array([])
+    kept = np.zeros(0, dtype=bool)
+    if there:
+        kept = np.logical_and.reduce([courses[name].kept for name in there])
     series = np.array([courses[name].values for name in there]).T.reshape(len(kept), len(there))
     n_kept = int(kept.sum())
     reasons = {name: courses[name].reason or "it has no series" for name in courses}
