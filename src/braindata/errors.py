@@ -6,6 +6,8 @@ Exit codes of the command line (after nipoppy's example): 0 all done, 1 failed,
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 EXIT_DONE = 0
@@ -59,6 +61,25 @@ class DataError(BraindataError):
     Raised by compute modules, caught by the stage that loops over recordings. Every other
     exception is a fault of ours and fails the job.
     """
+
+
+def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
+    """Return what to say of a name that is not known: the nearest one that is.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    names : iterable of str
+        The known ones, in the order in which they are told.
+    otherwise : str, optional
+        What to say where none is near; all known names, if not given.
+    """
+    known = list(names)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" if otherwise is None else otherwise
 
 
 def first_line(error: BaseException) -> str:

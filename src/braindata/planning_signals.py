@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from braindata.config import Config
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 from braindata.latents.names import LATENT_NAMES
 from braindata.regions.definition import Region
 
@@ -82,8 +81,4 @@ def _require_latent(target: str, where: str) -> None:
 
 def _require(name: str, known: Collection[str], where: str, what: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, sorted(known), n=1)
-        raise UsageError(
-            f"{where}: there is no {what} {name}",
-            hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}",
-        )
+        raise UsageError(f"{where}: there is no {what} {name}", hint=nearest(name, sorted(known)))

@@ -5,13 +5,12 @@ Read whenever a run is planned: no numerical library.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 from braindata.receipts import content_hash
 from braindata.regions.definition import Level, Place, Region
 from braindata.regions.strict import Strict
@@ -151,13 +150,8 @@ def find_groups(regions: Iterable[Region], wanted: Sequence[str]) -> list[Group]
     known = [LEVELS, REGIONS, *get_args(Level), *by_name]
     for name in wanted:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"align.groups: there is no {name}",
-                hint=f"did you mean {near[0]}?"
-                if near
-                else f"`{LEVELS}`, `{REGIONS}`, a level ({', '.join(get_args(Level))}) or a region",
-            )
+            kinds = f"`{LEVELS}`, `{REGIONS}`, a level ({', '.join(get_args(Level))}) or a region"
+            raise UsageError(f"align.groups: there is no {name}", hint=nearest(name, known, kinds))
     same = sorted({LEVELS, REGIONS, *get_args(Level)} & by_name.keys())
     if same:
         raise UsageError(

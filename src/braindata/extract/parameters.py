@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+from braindata.errors import nearest
 from braindata.extract.strategies import BUILT_IN, NONE, Preset
 
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -76,9 +76,7 @@ class ExtractParameters(BaseModel):
             known = [NONE, *BUILT_IN, *info.data["presets"]]
             for name in strategies:
                 if name not in known:
-                    near = difflib.get_close_matches(name, known, n=1)
-                    said = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-                    raise ValueError(f"there is no strategy `{name}`; {said}")
+                    raise ValueError(f"there is no strategy `{name}`; {nearest(name, known)}")
         return strategies
 
     @field_serializer("presets")

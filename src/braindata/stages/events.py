@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from braindata.derive.parameters import EventMapping
 from braindata.derive.trials import trial_types
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 
 
 def require_columns(named: Mapping[str, str], events: Sequence[pd.DataFrame], dataset: str) -> None:
@@ -32,10 +31,9 @@ def require_columns(named: Mapping[str, str], events: Sequence[pd.DataFrame], da
     there = sorted({str(name) for table in events for name in table.columns})
     for name, column in named.items():
         if events and column not in there:
-            near = difflib.get_close_matches(column, there, n=1)
             raise UsageError(
                 f"event_mapping.{name}: no events file of {dataset} has a column {column}",
-                hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}",
+                hint=nearest(column, there, f"there are {', '.join(there)}"),
             )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from braindata.derive.signal_tables import MAPPED, Process, derive_signals
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 from braindata.layout import Layout
 from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
 from braindata.stages.job import Result, run_job
@@ -79,8 +78,7 @@ def _require(target: str, dataset: str, process: str, trials: list[pa.Table]) ->
     one = {json.dumps(sorted(json.loads(text))) for text in set(trials[0]["columns"].to_pylist())}
     there = sorted({*MAPPED, *(column for text in one for column in json.loads(text))})
     if name not in there:
-        near = difflib.get_close_matches(name, there, n=1)
         raise UsageError(
             f"targets.{process}: no events file of {dataset} has a column {name}",
-            hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}",
+            hint=nearest(name, there, f"there are {', '.join(there)}"),
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 from braindata.tables.releases import FOLDER, Release, list_releases, read_release
 from braindata.tables.splits import SHARES
-from braindata.tables.view import TableView, nearest
+from braindata.tables.view import TableView
 
 if TYPE_CHECKING:
     from braindata.tables.windows import Windows

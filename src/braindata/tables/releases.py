@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import BraindataError, UsageError, nearest
 from braindata.files import write_text
 from braindata.tables.schemas import SCHEMA_VERSION
 
@@ -324,6 +323,4 @@ def _number_of(tables_folder: Path, name: str) -> int:
 
 
 def _near(name: str, tags: Mapping[str, int]) -> str:
-    near = difflib.get_close_matches(name, list(tags), n=1)
-    known = f"known: {', '.join(tags)}" if tags else "none is tagged"
-    return f"did you mean {near[0]}?" if near else known
+    return nearest(name, tags, None if tags else "none is tagged")

@@ -6,13 +6,14 @@ columns against the schema.
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from braindata.errors import nearest
 
 Kind = Literal["number", "text", "flag"]
 Value = float | str | bool | None
@@ -174,8 +175,7 @@ def parse_rule(text: str, columns: Mapping[str, Kind], elsewhere: str = "") -> R
     if column not in columns:
         if column in METADATA | QUALITY:
             raise ValueError(f"{column} is not known here yet; {elsewhere}")
-        near = difflib.get_close_matches(column, [*columns, *ALIASES], n=1)
-        meant = f"did you mean {near[0]}?" if near else f"known: {', '.join(columns)}"
+        meant = nearest(column, [*columns, *ALIASES], f"known: {', '.join(columns)}")
         raise ValueError(f"there is no column {column}; {meant}")
     value = _parse_value(match["value"], columns[column], column)
     if (value is None or columns[column] != "number") and match["operator"] not in ("==", "!="):

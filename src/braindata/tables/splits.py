@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 
-from braindata.errors import UsageError
-from braindata.tables.view import nearest
+from braindata.errors import UsageError, nearest
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.8, 0.1, 0.1)

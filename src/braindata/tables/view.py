@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import BraindataError, UsageError, nearest
 from braindata.tables.releases import ShardFile, TableRelease
 
 if TYPE_CHECKING:
@@ -255,9 +254,3 @@ def _condition(name: str, values: list[Any]) -> pc.Expression:
         return column.is_null() if values else pc.scalar(False)
     condition = column.isin(there)
     return condition | column.is_null() if None in values else condition
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """Return what to say of a name that is not known: the nearest one that is, or all."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"

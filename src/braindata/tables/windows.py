@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from braindata.errors import UsageError
+from braindata.errors import UsageError, nearest
 from braindata.tables.cache import Selection, SeriesCache, open_cache
 from braindata.tables.splits import check_split, split_of
-from braindata.tables.view import nearest
 
 if TYPE_CHECKING:
     from braindata.tables.reading import Tables
