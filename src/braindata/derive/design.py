@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,11 @@ from nilearn.signal import create_cosine_drift
 from numpy.typing import NDArray
 
 from braindata.bids.confounds import MOTION_24, TISSUES, confound_values
+from braindata.derive.parameters import ConfoundStrategy, HrfModel
 from braindata.errors import DataError
 
 Floats = NDArray[np.float64]
-HrfModel = Literal[
-    "spm",
-    "spm + derivative",
-    "spm + derivative + dispersion",
-    "glover",
-    "glover + derivative",
-    "glover + derivative + dispersion",
-]
-ConfoundStrategy = Literal["simple", "motion", "none"]
+
 
 # nilearn's defaults, so that the columns equal those of its `make_first_level_design_matrix`.
 OVERSAMPLING = 50

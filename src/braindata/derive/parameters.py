@@ -8,6 +8,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 TrialModel = Literal["lss", "lsa", "fir", "window"]
+HrfModel = Literal[
+    "spm",
+    "spm + derivative",
+    "spm + derivative + dispersion",
+    "glover",
+    "glover + derivative",
+    "glover + derivative + dispersion",
+]
+ConfoundStrategy = Literal["simple", "motion", "none"]
 # What BIDS has a name for.
 BIDS_COLUMNS = ("trial_type", "response", "response_time")
 
@@ -23,14 +32,7 @@ class DeriveParameters(BaseModel):
         "separate), `lsa` (all trials in one model), `fir` (finite impulse response, a row per "
         "delay) and `window` (mean of what confounds and drifts leave of the series).",
     )
-    hrf_model: Literal[
-        "spm",
-        "spm + derivative",
-        "spm + derivative + dispersion",
-        "glover",
-        "glover + derivative",
-        "glover + derivative + dispersion",
-    ] = Field(
+    hrf_model: HrfModel = Field(
         default="spm",
         description="Haemodynamic response function, as nilearn names it. Of one with derivatives, "
         "which take up that a response is early, late or wide, the response itself is in `trials`.",
@@ -41,7 +43,7 @@ class DeriveParameters(BaseModel):
         le=0.1,
         description="Cut-off of the cosine drifts in the design, in Hz; 0 means none.",
     )
-    confounds: Literal["simple", "motion", "none"] = Field(
+    confounds: ConfoundStrategy = Field(
         default="simple",
         description="Confounds in the design: `simple` (24 motion parameters, white matter and "
         "CSF, as nilearn's strategy of that name), `motion` (the 24 only) or `none`.",
