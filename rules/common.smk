@@ -45,9 +45,13 @@ wildcard_constraints:
     process=r"[a-z][a-z0-9_]*",
 
 
-def per_attempt(first):
-    """What a job needs, as much more at each attempt as at the first."""
-    return lambda wildcards, attempt: first * attempt
+def per_attempt(first, with_eeg=None):
+    """What a job needs, as much more at each attempt as at the first; of EEG it may be more."""
+    if with_eeg is None:
+        return lambda wildcards, attempt: first * attempt
+    return lambda wildcards, attempt: attempt * (
+        with_eeg if wildcards.dataset in PLAN.sensors else first
+    )
 
 
 def output_folder(wildcards):

@@ -14,10 +14,8 @@ rule extract:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * (2000 if wildcards.dataset in PLAN.sensors else 1000),
-        runtime=lambda wildcards, attempt: attempt
-        * (120 if wildcards.dataset in PLAN.sensors else 30),
+        mem_mb=per_attempt(1000, with_eeg=2000),
+        runtime=per_attempt(30, with_eeg=120),
     params:
         folder=output_folder,
         parameters=lambda wildcards: PLAN.parameters(
