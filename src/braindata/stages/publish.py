@@ -158,29 +158,19 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
         When one is missing.
     """
     found = {}
+    shards = [layout.trials(dataset, SENSORS) for dataset in parameters.sensors]
     for dataset in parameters.datasets:
         found[f"curate/{dataset}"] = Receipt.read(layout.receipt("curated", dataset))
         for folder in ("derivatives", "packed"):
             for unit, receipt in unit_receipts(layout, folder, dataset).items():
                 found[f"{folder}/{dataset}/{unit}"] = receipt
-        latents = receipt_beside(layout.latents(dataset))
-        found[f"latents/{dataset}"] = Receipt.read(latents)
-        connectivity = receipt_beside(layout.connectivity(dataset))
-        found[f"connectivity/{dataset}"] = Receipt.read(connectivity)
-        for group in parameters.groups:
-            path = layout.alignment(dataset, group)
-            name = path.relative_to(layout.output).as_posix()
-            found[name] = Receipt.read(receipt_beside(path))
+        for name, lies in (("latents", layout.latents), ("connectivity", layout.connectivity)):
+            found[f"{name}/{dataset}"] = Receipt.read(receipt_beside(lies(dataset)))
+        shards += [layout.alignment(dataset, group) for group in parameters.groups]
+        shards += [layout.signals(dataset, process) for process in parameters.processes]
         for region in parameters.regions:
-            for path in (layout.series(dataset, region), layout.trials(dataset, region)):
-                name = path.relative_to(layout.output).as_posix()
-                found[name] = Receipt.read(receipt_beside(path))
-        for process in parameters.processes:
-            path = layout.signals(dataset, process)
-            name = path.relative_to(layout.output).as_posix()
-            found[name] = Receipt.read(receipt_beside(path))
-    for dataset in parameters.sensors:
-        path = layout.trials(dataset, SENSORS)
+            shards += [layout.series(dataset, region), layout.trials(dataset, region)]
+    for path in shards:
         name = path.relative_to(layout.output).as_posix()
         found[name] = Receipt.read(receipt_beside(path))
     return found
