@@ -5,9 +5,10 @@ from pathlib import Path
 
 from snakemake_logger_plugin_braindata.counts import count_stages
 
+from braindata.claiming import claim, job_environment
 from braindata.cli import guarded
 from braindata.interruptions import listen
-from braindata.planning import Plan, check_yaml, claim, job_environment
+from braindata.planning import Plan, check_yaml
 
 # Snakemake would say that it is no YAML, but not where.
 if exit_code := guarded(lambda: check_yaml(Path("config/config.yaml"))):

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from braindata.claiming import claim
 from braindata.errors import BraindataError, UsageError
 from braindata.files import write_text
-from braindata.planning import Plan, claim, lock
+from braindata.locking import lock
+from braindata.planning import Plan
 from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION
 from braindata.withdrawn import Withdrawn
@@ -165,7 +167,7 @@ def test_units_come_from_the_receipt(plan: Plan) -> None:
 
 def test_planning_imports_no_numerical_library(repository: Path) -> None:
     code = (
-        "import sys, braindata.planning;"
+        "import sys, braindata.claiming, braindata.planning;"
         "print([m for m in ('numpy', 'pandas', 'nilearn', 'numba', 'scipy') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -174,7 +176,7 @@ def test_planning_imports_no_numerical_library(repository: Path) -> None:
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from braindata.planning import lock;"
+        "import sys, time; from pathlib import Path; from braindata.locking import lock;"
         "lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(

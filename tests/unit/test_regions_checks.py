@@ -16,10 +16,11 @@ import pytest
 import yaml
 from nilearn import datasets
 
+from braindata.claiming import claim
 from braindata.errors import BraindataError, UsageError
 from braindata.files import sha256_file
 from braindata.layout import Layout
-from braindata.planning import Plan, claim
+from braindata.planning import Plan
 from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.checks import check_region, side_of
 from braindata.regions.files import Placing, RegionFiles
