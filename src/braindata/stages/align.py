@@ -241,15 +241,14 @@ def _people(
     found = {}
     for subject in sorted({one.run.subject for one in recordings}):
         names = [one.key.recording for one in recordings if one.run.subject == subject]
-        voxels = [made.voxels for n in names if n in material and (made := material[n]).voxels]
+        made = {name: material[name] for name in names if name in material}
+        voxels = {name: one.voxels for name, one in made.items() if one.voxels}
+        kept: dict[str, NDArray[np.bool_]] = {name: one.kept for name, one in voxels.items()}
         least = share = 0.0
         if voxels and where is not None:
-            there = np.logical_and.reduce([one.has_data for one in voxels])
+            there = np.logical_and.reduce([one.has_data for one in voxels.values()])
             share = float(there.mean())
             least = min(float(there[where.labels == label].mean()) for label in where.regions)
-        kept: dict[str, NDArray[np.bool_]] = {
-            n: made.voxels.kept for n in names if n in material and (made := material[n]).voxels
-        }
         own_fit, own_score = (
             [p for p in pieces if p.run.subject == subject and p.run.recording in kept]
             for pieces in (fit, score)
@@ -262,7 +261,7 @@ def _people(
             coverage=least if voxels else 1.0,
             share=share if voxels else None,
             n_volumes=sum(int(kept[p.run.recording][p.start : p.stop].sum()) for p in own_fit),
-            reasons=[made.reason for n in names if n in material and (made := material[n]).reason],
+            reasons=[one.reason for one in made.values() if one.reason],
         )
     return found
 
