@@ -32,7 +32,7 @@ print(len(layout.get(suffix="bold", extension=".nii.gz")))
 """
 BIDS2TABLE = """
 import sys
-from braindata.curate.inventory import index_images
+from braindata.curate.recording_files import index_images
 print(sum("_bold." in path for path in index_images(sys.argv[1])))
 """
 OURS = """

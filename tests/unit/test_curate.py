@@ -15,6 +15,7 @@ import pytest
 from braindata.curate.header import BoldHeader, check_tr, read_bold_header
 from braindata.curate.inventory import EVERYTHING, Source, build_inventory
 from braindata.curate.parameters import Choice, CurateParameters
+from braindata.curate.recording_files import not_asked_for
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 
@@ -280,6 +281,34 @@ def test_without_t1w_or_events(bids: Callable[..., Path]) -> None:
     assert any("no T1w image" in warning for warning in alone["warnings"])
     assert found["sub-02_task-a_run-01_bold"]["status"] == "used"
     assert found["sub-02_task-a_run-01_bold"]["events"] is None
+
+
+def test_of_two_t1w_images_the_first_is_used_and_named(bids: Callable[..., Path]) -> None:
+    root = bids("01", "02")
+    save(root / "sub-01/anat/sub-01_acq-b_T1w.nii.gz", (4, 4, 4))
+    found = rows(root)
+    both = found["sub-01_task-a_run-01_bold"]
+    assert both["t1w"] == "sub-01/anat/sub-01_T1w.nii.gz"
+    said = "of 2 T1w images the first by name is used: sub-01_T1w.nii.gz"
+    assert said in both["warnings"]
+    other = found["sub-02_task-a_run-01_bold"]["warnings"]
+    assert not any("first by name" in one for one in other)
+
+
+def test_modalities_that_nobody_asked_for_are_named() -> None:
+    files = [
+        "sub-01/eeg/sub-01_task-a_eeg.vhdr",
+        "sub-01/eeg/sub-01_task-a_eeg.eeg",
+        "sub-01/func/sub-01_task-a_bold.nii.gz",
+        "derivatives/x/sub-01/func/sub-01_task-a_desc-preproc_bold.nii.gz",
+    ]
+    assert not_asked_for(files, ["fmri"]) == [
+        "files of eeg that are not used: 1 (`modalities: [fmri, eeg]` of this data set uses them)"
+    ]
+    assert not_asked_for(files, ["eeg"]) == [
+        "files of fmri that are not used: 1 (`modalities: [eeg, fmri]` of this data set uses them)"
+    ]
+    assert not_asked_for(files, ["eeg", "fmri"]) == []
 
 
 def test_tasks_and_echoes_can_be_left_out(bids: Callable[..., Path]) -> None:

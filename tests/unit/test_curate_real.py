@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from braindata.bids.entities import ENTITY_COLUMNS, entities, entity_columns
-from braindata.curate.inventory import Inventory, Source, build_inventory, index_images
+from braindata.curate.inventory import Inventory, Source, build_inventory
 from braindata.curate.parameters import CurateParameters
+from braindata.curate.recording_files import index_images
 from braindata.curate.validator import Verdict
 from braindata.pull.local import pull_local
 from braindata.tables.schemas import RECORDINGS

@@ -45,6 +45,24 @@ def test_values_names_and_types_are_read(header: Path) -> None:
     assert warnings == []
 
 
+def test_names_tell_types_where_no_table_does(tmp_path: Path) -> None:
+    names = ["Fz", "HEOG", "EKG1", "EMG chin", "EOG ROC-LOC", "Geogr"]
+    header = write_brainvision(tmp_path, "sub-01_task-x_eeg", noise(6, 10), names)
+    files = files_of(header)
+    assert files.channels is None
+    raw, warnings = read_recording(files)
+    assert raw.get_channel_types() == ["eeg", "eog", "ecg", "emg", "eog", "eeg"]
+    assert warnings == [
+        "there is no channels.tsv: by their names no EEG are HEOG (EOG), EKG1 (ECG), "
+        "EMG chin (EMG), EOG ROC-LOC (EOG)"
+    ]
+    # A table is believed, whatever names say.
+    write_channels(header, names, type=["EEG"] * 6)
+    raw, warnings = read_recording(files_of(header))
+    assert raw.get_channel_types() == ["eeg"] * 6
+    assert warnings == []
+
+
 def _edf(path: Path, data: np.ndarray, kind: str) -> Path:
     """Write EDF or BDF with one record a second."""
     n_bytes, sfreq = (3 if kind == "bdf" else 2), int(SFREQ)

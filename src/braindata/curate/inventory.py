@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import bids2table
 import pyarrow as pa
 
 from braindata.bids.description import dataset_description
@@ -18,7 +17,7 @@ from braindata.bids.entities import entity_columns, stem, unit_of
 from braindata.bids.events import find_events, read_event_times
 from braindata.bids.inheritance import Tree
 from braindata.bids.sidecars import sidecar, stated_in
-from braindata.curate.accounting import IMAGE_EXTENSIONS, MISNAMED, account
+from braindata.curate.accounting import MISNAMED, account
 from braindata.curate.acquisition import (
     acquisition,
     check_slice_timing,
@@ -41,6 +40,13 @@ from braindata.curate.judging import (
 from braindata.curate.licences import licence_class
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.participants import FILE, Participants, against_folders, read_participants
+from braindata.curate.recording_files import (
+    choose_t1w,
+    index_images,
+    not_asked_for,
+    recordings_of,
+    t1ws_by_subject,
+)
 from braindata.curate.terms import terms
 from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
@@ -49,7 +55,6 @@ from braindata.receipts import Outcome
 from braindata.tables.schemas import RECORDINGS
 
 # The file of a recording that is opened; others belong to it, such as .vmrk and .fdt.
-EEG_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif")
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")
 EVERYTHING = Choice()
 
@@ -119,13 +124,6 @@ class Inventory:
         }
 
 
-def index_images(root: Path) -> list[str]:
-    """Return the paths of all images of a BIDS folder, sorted, from bids2table's index."""
-    table = bids2table.index_dataset(root)
-    rows = table.select(["path", "ext"]).to_pylist()
-    return sorted(row["path"] for row in rows if row["ext"] in IMAGE_EXTENSIONS)
-
-
 def build_inventory(
     source: Source, verdict: Verdict, parameters: CurateParameters, choice: Choice = EVERYTHING
 ) -> Inventory:
@@ -155,8 +153,8 @@ def build_inventory(
     description = dataset_description(source.root)
     stated = description.get("License")
     licence = None if stated is None else str(stated)
-    modalities = {**_bolds(images, choice), **_eegs(source, choice)}
-    t1ws = _by_subject(path for path in images if stem(path).endswith("_T1w"))
+    modalities = recordings_of(source.root, images, choice.modalities)
+    t1ws = t1ws_by_subject(images)
     sessions: dict[str, set[str | None]] = {}
     for path in modalities:
         names = entity_columns(path)
@@ -180,9 +178,7 @@ def build_inventory(
             "unit": unit_of(subject, None if one_job else names["session"]),
             "path": path,
             "sha256": source.sha256.get(path) or None,
-            "t1w": _choose_t1w(t1ws.get(subject, ()), names["session"])
-            if modality == "fmri"
-            else None,
+            "t1w": None,
             "events": find_events(tree, path),
             "fetched": (source.root / path).exists(),
             "n_echoes": echoes.get(path),
@@ -192,6 +188,9 @@ def build_inventory(
             "participant": participants.people.get(subject),
             "warnings": [],
         }
+        if modality == "fmri":
+            row["t1w"], odd = choose_t1w(t1ws.get(subject, ()), names["session"])
+            row["warnings"] += odd
         if participants.labels and subject not in participants.labels:
             row["warnings"].append(f"sub-{subject} has no row in {FILE}")
         beside = f"{path.rpartition('/')[0]}/{stem(path)}.json"
@@ -222,28 +221,10 @@ def build_inventory(
             *participants.warnings,
             *against_folders(participants, _people(source.root)),
             *without_recording(source.derived, bolds),
+            *not_asked_for(source.sha256, choice.modalities),
         ],
         terms(description, source.sha256),
     )
-
-
-def _bolds(images: Sequence[str], choice: Choice) -> dict[str, str]:
-    """Return the fMRI recordings with their modality."""
-    if "fmri" not in choice.modalities:
-        return {}
-    return {path: "fmri" for path in images if stem(path).endswith("_bold")}
-
-
-def _eegs(source: Source, choice: Choice) -> dict[str, str]:
-    """Return the EEG recordings with their modality; of several files the one that is opened."""
-    if "eeg" not in choice.modalities:
-        return {}
-    table = bids2table.index_dataset(source.root).select(["path", "ext", "suffix", "datatype"])
-    return {
-        row["path"]: "eeg"
-        for row in sorted(table.to_pylist(), key=lambda row: str(row["path"]))
-        if row["datatype"] == row["suffix"] == "eeg" and row["ext"] in EEG_EXTENSIONS
-    }
 
 
 def _people(root: Path) -> set[str]:
@@ -356,19 +337,6 @@ def _warn_of_same_bytes(source: Source, rows: list[dict[str, Any]]) -> None:
             if path in same and row["warnings"] is not None:
                 others = ", ".join(same[path][:3]) + (" …" if len(same[path]) > 3 else "")
                 row["warnings"].append(f"{PurePosixPath(path).name} has the same bytes as {others}")
-
-
-def _by_subject(paths: Any) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        found.setdefault(entity_columns(path)["subject"] or "", []).append(path)
-    return found
-
-
-def _choose_t1w(own: Sequence[str], session: str | None) -> str | None:
-    """Return a subject's T1w, of the same session where there is one; the first by name."""
-    same = [path for path in own if entity_columns(path)["session"] == session]
-    return min(same or own, default=None)
 
 
 def _judge(

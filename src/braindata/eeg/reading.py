@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import csv
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ CHANNEL_TYPES = {
     "ECG": "ecg",
     "EMG": "emg",
     "TRIG": "stim",
+}
+# Names that manufacturers and laboratories give to what is no EEG.
+_TYPE_BY_NAME = {
+    "eog": re.compile(r"(?<![a-z])[hv]?eog(?![a-z])", re.IGNORECASE),
+    "ecg": re.compile(r"(?<![a-z])e[ck]g(?![a-z])", re.IGNORECASE),
+    "emg": re.compile(r"(?<![a-z])emg(?![a-z])", re.IGNORECASE),
 }
 # What MNE's readers raise for files that are broken.
 _READ_ERRORS = (
@@ -129,6 +136,8 @@ def read_recording(files: EegFiles) -> tuple[Any, list[str]]:
     warnings = require_agreement(raw.info["sfreq"], raw.n_times, files.metadata, files.path)
     if files.channels is not None:
         warnings += _apply_channels(raw, files.channels)
+    else:
+        warnings += _type_by_name(raw)
     try:
         raw.load_data(verbose="ERROR")
     except _READ_ERRORS as error:
@@ -238,6 +247,21 @@ def _apply_channels(raw: Any, path: Path) -> list[str]:
         )
         return [f"{path.name} lacks {', '.join(extra)}: not used"]
     return []
+
+
+def _type_by_name(raw: Any) -> list[str]:
+    """Set the types of channels whose names say that they are no EEG, where nothing else tells."""
+    kinds = {
+        name: kind
+        for name, now in zip(raw.ch_names, raw.get_channel_types(), strict=True)
+        for kind, pattern in _TYPE_BY_NAME.items()
+        if now == "eeg" and pattern.search(name)
+    }
+    if not kinds:
+        return []
+    raw.set_channel_types(kinds, on_unit_change="ignore", verbose="ERROR")
+    named = ", ".join(f"{name} ({kind.upper()})" for name, kind in kinds.items())
+    return [f"there is no channels.tsv: by their names no EEG are {named}"]
 
 
 def _number(metadata: Mapping[str, Any], key: str) -> float | None:

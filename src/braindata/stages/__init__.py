@@ -3,8 +3,8 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 6,
-    "preprocess": 4,
+    "curate": 7,
+    "preprocess": 5,
     "pack": 4,
     "align": 2,
     "head": 1,
