@@ -14,6 +14,7 @@ import pytest
 from braindata.curate.parameters import Choice
 from braindata.eeg.epochs import MARKED, REPEATED
 from braindata.eeg.parameters import EegParameters
+from braindata.errors import DataError
 from braindata.layout import SENSORS, Layout
 from braindata.pack.eeg_store import open_eeg_store
 from braindata.pack.parameters import PackParameters
@@ -165,6 +166,19 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Layout:
         pack.run(layout, "ds", unit, pack.Parameters(pack=PackParameters()))
     derive_sensors.run(layout, "ds", derive_sensors.Parameters())
     return layout
+
+
+def test_a_data_set_of_other_modalities_only_is_an_error(tmp_path: Path) -> None:
+    root = tmp_path / "bids"
+    root.mkdir()
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    _subject(root, "01")
+    layout = Layout(tmp_path / "out")
+    pull.run(layout, "ds", root, PullParameters())
+    with pytest.raises(DataError, match="no recording of fmri in data set ds") as caught:
+        curate.run(layout, "ds", curate.Parameters())
+    assert "`modalities: [fmri, eeg]`" in str(caught.value.hint)
+    assert not layout.inventory("ds").exists()
 
 
 def test_the_inventory_knows_what_a_recording_is(output: Layout) -> None:

@@ -12,6 +12,7 @@ from braindata.curate.derived import Derived
 from braindata.curate.inventory import Source, build_inventory
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
+from braindata.errors import DataError
 from braindata.files import write_text
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
@@ -74,6 +75,13 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         for problem in inventory.warnings:
             log.warning("%s: %s", dataset, problem)
         rows = inventory.table.to_pylist()
+        if not rows:
+            wanted = " or ".join(parameters.choice.modalities)
+            raise DataError(
+                f"there is no recording of {wanted} in data set {dataset}",
+                file=root,
+                hint="; ".join(inventory.warnings) or "is this the folder of a BIDS data set?",
+            )
         for problem in parameters.choice.decisions.about_nothing(rows):
             log.warning("exclusions of %s: %s", dataset, problem)
         write_shard(inventory.table, layout.inventory(dataset), "recordings")
