@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake_logger_plugin_braindata.counts import count_stages
 
-from braindata.claiming import claim, job_environment
+from braindata.claiming import claim, collect_rarely, job_environment
 from braindata.cli import guarded
 from braindata.interruptions import listen
 from braindata.planning import Plan, check_yaml
@@ -23,7 +23,6 @@ include: "rules/pull.smk"
 include: "rules/curate.smk"
 include: "rules/templateflow.smk"
 include: "rules/preprocess.smk"
-include: "rules/pack.smk"
 include: "rules/gather.smk"
 include: "rules/align.smk"
 include: "rules/head.smk"

@@ -1,6 +1,7 @@
 # One plan per parse; paths, parameters and inputs come from it.
 
 job_environment()
+collect_rarely()
 count_stages(workflow)
 if workflow.is_main_process:
     listen()
@@ -63,10 +64,10 @@ def curated(dataset):
     checkpoints.curate.get(dataset=dataset)
 
 
-def unit_receipts(folder, dataset):
+def unit_receipts(dataset):
     curated(dataset)
     return expand(
-        f"{OUT}/{folder}/{dataset}/{{unit}}.receipt.json", unit=PLAN.units(dataset)
+        f"{OUT}/packed/{dataset}/{{unit}}.receipt.json", unit=PLAN.units(dataset)
     )
 
 
@@ -206,10 +207,5 @@ def everything(wildcards):
         f"{OUT}/report/index.html",
         f"{OUT}/report/report.receipt.json",
     ]
-    units = [
-        receipt
-        for dataset in PLAN.datasets
-        for folder in ("derivatives", "packed")
-        for receipt in unit_receipts(folder, dataset)
-    ]
+    units = [one for dataset in PLAN.datasets for one in unit_receipts(dataset)]
     return ends + units + (heads() if PLAN.sensors else []) + release_inputs()

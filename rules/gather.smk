@@ -1,7 +1,7 @@
 rule gather:
     input:
         f"{OUT}/curated/{{dataset}}.receipt.json",
-        lambda wildcards: unit_receipts("packed", wildcards.dataset),
+        lambda wildcards: unit_receipts(wildcards.dataset),
     output:
         units=update(f"{OUT}/packed/{{dataset}}.units.json"),
     log:

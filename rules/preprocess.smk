@@ -1,9 +1,12 @@
+# And what `pack` makes of it: half as many jobs, and half as much that Snakemake keeps of each
+# recording. The receipt of `preprocess` is no output: when packing fails, Snakemake would delete it,
+# and the next attempt would preprocess again. Planning sees when it is gone.
 rule preprocess:
     input:
         f"{OUT}/curated/{{dataset}}.receipt.json",
         templates,
     output:
-        receipt=update(f"{OUT}/derivatives/{{dataset}}/{{unit}}.receipt.json"),
+        receipt=update(f"{OUT}/packed/{{dataset}}/{{unit}}.receipt.json"),
     log:
         f"{OUT}/logs/preprocess/{{dataset}}/{{unit}}.log",
     benchmark:
@@ -28,7 +31,11 @@ rule preprocess:
             "preprocess", dataset=wildcards.dataset
         ),
         step_version=PLAN.step_version("preprocess"),
+        pack=PLAN.parameters("pack"),
+        pack_version=PLAN.step_version("pack"),
     shell:
         "braindata preprocess --output {params.folder:q} --dataset {wildcards.dataset}"
         " --unit {wildcards.unit} --parameters {params.parameters:q} --machine {resources.machine:q}"
         " --threads {threads} --memory {resources.mem_mb} > {log:q} 2>&1"
+        " && braindata pack --output {params.folder:q} --dataset {wildcards.dataset}"
+        " --unit {wildcards.unit} --parameters {params.pack:q} >> {log:q} 2>&1"

@@ -155,7 +155,8 @@ class Layout:
 
     def log(self, stage: str, *job: str) -> Path:
         """The log of a job: of a data set and, where there is one, of its unit or region."""
-        *folders, name = (stage, *job)
+        # What is preprocessed is packed by the same job of Snakemake.
+        *folders, name = ("preprocess" if stage == "pack" else stage, *job)
         return self.output.joinpath("logs", *folders, f"{name}.log")
 
     def plan(self) -> Path:

@@ -41,6 +41,8 @@ from braindata.withdrawn import Withdrawn
 
 # Folders whose receipts name files that no rule declares.
 WATCHED = ("raw", "curated", "packed", "head", "tables", "report")
+# Of the two receipts of a unit, in the order in which they are written.
+UNIT_FOLDERS = ("derivatives", "packed")
 
 
 class Plan:
@@ -315,6 +317,7 @@ class Plan:
         gone, is void. Without it the job runs.
         """
         stale = broken_receipts(self.layout.output, WATCHED)
+        made_before: dict[Path, Path] = {}
         planned: dict[Path, tuple[str, str | None, str | None]] = {
             self.layout.receipt("tables", "publish"): ("publish", None, None)
         }
@@ -328,12 +331,10 @@ class Plan:
             known = curated.is_file() and curated not in stale
             units = self.units(dataset) if known else []
             for unit in units:
-                planned[self.layout.receipt("derivatives", dataset, unit)] = (
-                    "preprocess",
-                    None,
-                    dataset,
-                )
-                planned[self.layout.receipt("packed", dataset, unit)] = ("pack", None, dataset)
+                made, packed = (self.layout.receipt(f, dataset, unit) for f in UNIT_FOLDERS)
+                planned[made] = ("preprocess", None, dataset)
+                planned[packed] = ("pack", None, dataset)
+                made_before[packed] = made
             latents = receipt_beside(self.layout.latents(dataset))
             planned[latents] = ("latents", None, dataset)
             connectivity = receipt_beside(self.layout.connectivity(dataset))
@@ -356,7 +357,14 @@ class Plan:
         for path, job in planned.items():
             if path.is_file() and not self._holds(path, *job):
                 stale.append(path)
-        return sorted(set(stale))
+        # One job of Snakemake makes both, and knows the later one.
+        gone = set(stale)
+        gone |= {
+            packed
+            for packed, made in made_before.items()
+            if packed.is_file() and (made in gone or not made.is_file())
+        }
+        return sorted(gone)
 
     def _is_pulled(self, dataset: str) -> bool:
         state = self.layout.source_state(dataset)

@@ -63,6 +63,23 @@ def snakemake(config: Path, *arguments: str) -> Cost:
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, jobs)
 
 
+def touch(config: Path) -> None:
+    """Let Snakemake note that everything is done.
+
+    Its `--touch`, without the tenth of a second that it sleeps for each job.
+    """
+    program = (
+        "import sys; from snakemake.executors import touch; from snakemake.cli import main;"
+        " touch.Executor.SLEEPING_TIME = 0; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "-s", str(ROOT / "Snakefile"), "--configfile"]
+    command += [str(config), "--cores", "8", "--touch", "--forceall", "--quiet", "all"]
+    command += ["--scheduler", "greedy", "--scheduler-subsample", "100"]
+    done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"failed:\n{(done.stdout + done.stderr)[-4000:]}")
+
+
 def show(what: str, size: int, cost: Cost) -> None:
     """Print one line."""
     jobs = ", ".join(f"{n} {rule}" for rule, n in sorted(cost.jobs.items()) if rule != "all")
@@ -127,7 +144,7 @@ def main() -> int:
             show("plan", size, found["plan"][size])
             if size <= LARGEST_DONE:
                 corpus("done", config.parent)
-                snakemake(config, "--touch", "--forceall")
+                touch(config)
                 found["nothing to do"][size] = snakemake(config)
                 show("nothing to do", size, found["nothing to do"][size])
                 if found["nothing to do"][size].jobs:

@@ -207,6 +207,7 @@ def leave_receipts(plan: Plan) -> dict[str, Path]:
         "pull": layout.receipt("raw", "ds"),
         "curate": layout.receipt("curated", "ds"),
         "preprocess": layout.receipt("derivatives", "ds", "sub-01"),
+        "pack": layout.receipt("packed", "ds", "sub-01"),
         "extract": receipt_beside(layout.series("ds", region)),
         "derive": receipt_beside(layout.trials("ds", region)),
         "latents": receipt_beside(layout.latents("ds")),
@@ -231,7 +232,17 @@ def test_receipts_that_hold_stay(plan: Plan) -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    ["curate", "preprocess", "extract", "derive", "latents", "connectivity", "signals", "publish"],
+    [
+        "curate",
+        "preprocess",
+        "pack",
+        "extract",
+        "derive",
+        "latents",
+        "connectivity",
+        "signals",
+        "publish",
+    ],
 )
 @pytest.mark.parametrize("kind", ["parameters", "step_version", "unreadable"])
 def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str) -> None:
@@ -246,7 +257,17 @@ def test_receipts_of_other_parameters_are_void(plan: Plan, stage: str, kind: str
         else:
             receipt.step_version += 1
         receipt.write(paths[stage])
-    assert plan.stale_receipts() == [paths[stage]]
+    # What was packed of it is made by the same job, of which Snakemake knows only that.
+    packed = [paths["pack"]] if stage == "preprocess" else []
+    assert plan.stale_receipts() == [paths[stage], *packed]
+
+
+def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> None:
+    paths = leave_receipts(plan)
+    paths["preprocess"].unlink()
+    assert plan.stale_receipts() == [paths["pack"]]
+    paths["pack"].unlink()
+    assert plan.stale_receipts() == []
 
 
 def test_a_changed_source_is_pulled_again(plan: Plan, tmp_path: Path) -> None:

@@ -173,27 +173,28 @@ def test_an_upgrade_keeps_what_was_edited(tmp_path: Path, upgrade: Path, bids: P
     for name in ("Snakefile", "rules/pull.smk"):
         (upgrade / name).write_text((upgrade / name).read_text() + "# later\n")
     mine = "# mine\n"
-    for name in ("rules/pull.smk", "rules/pack.smk", CONFIG):
+    for name in ("rules/pull.smk", "rules/preprocess.smk", CONFIG):
         (folder / name).write_text(mine)
     changes = init_project(folder)
     expected = Changes(
         written=["rules/new.smk"],
         updated=["Snakefile"],
         removed=["rules/old.smk"],
-        kept=["rules/pack.smk"],
+        kept=["rules/preprocess.smk"],
         differing=["rules/pull.smk"],
     )
     assert changes == expected
     assert (folder / "Snakefile").read_text().endswith("# later\n")
     assert all(
-        (folder / name).read_text() == mine for name in ("rules/pull.smk", "rules/pack.smk", CONFIG)
+        (folder / name).read_text() == mine
+        for name in ("rules/pull.smk", "rules/preprocess.smk", CONFIG)
     )
     text = describe_changes(folder, changes, filled_in=False)
     assert text.index("updated:\n  Snakefile") < text.index("compare them:\n  rules/pull.smk")
     # It is said each time until it is settled.
     again = init_project(folder)
-    assert again == Changes(kept=["rules/pack.smk"], differing=["rules/pull.smk"])
-    assert init_project(folder, force=True).updated == ["rules/pack.smk", "rules/pull.smk"]
+    assert again == Changes(kept=["rules/preprocess.smk"], differing=["rules/pull.smk"])
+    assert init_project(folder, force=True).updated == ["rules/preprocess.smk", "rules/pull.smk"]
     assert init_project(folder) == Changes()
 
 

@@ -36,6 +36,7 @@ RUNS = {
     "broken_image": "sub-02",
     "broken_pack": "sub-02",
 }
+PREPROCESSED = "INFO: preprocess ds/sub-01: done, 9 files\n"
 DONE = Outcome("done")
 BAD = Outcome("quarantined", "the image [ends] early", "fetch it again", "raw/ds/x.nii.gz")
 
@@ -124,7 +125,7 @@ def test_recordings_of_a_finished_run(folder: Folder) -> None:
         ("one_region", "used_in_part", "extract", f"logs/extract/ds/{REGIONS[1]}.log"),
         ("no_region", "quarantined", "extract", f"logs/extract/ds/{REGIONS[0]}.log"),
         ("broken_image", "quarantined", "preprocess", "logs/preprocess/ds/sub-02.log"),
-        ("broken_pack", "quarantined", "pack", "logs/pack/ds/sub-02.log"),
+        ("broken_pack", "quarantined", "pack", "logs/preprocess/ds/sub-02.log"),
         ("rest", "excluded", "curate", "logs/curate/ds.log"),
         ("rest", "quarantined", "curate", "logs/curate/ds.log"),
     ]
@@ -177,6 +178,25 @@ def test_jobs_without_a_receipt(folder: Folder, ending: str, state: str, error: 
     assert folder.see().recordings[0].state == "waiting"
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [
+        ("INFO: at it\n", "interrupted", "waiting"),
+        ("error: bad\n", "failed", "waiting"),
+        ("{done}INFO: at it\n", "done", "interrupted"),
+        ("{done}error: bad\n", "done", "failed"),
+        ("{done}INFO: pack ds/sub-01: done, 1 files\n", "done", "waiting"),
+    ],
+)
+def test_two_stages_have_one_log(folder: Folder, text: str, first: str, second: str) -> None:
+    jobs = [Job(stage, ("ds", "sub-01")) for stage in ("preprocess", "pack")]
+    jobs[1].receipt(folder.layout).unlink()
+    if first != "done":
+        jobs[0].receipt(folder.layout).unlink()
+    folder.log(jobs[0], text.format(done=PREPROCESSED))
+    assert [folder.state(job)[0] for job in jobs] == [first, second]
+
+
 def test_a_job_never_begun_waits(folder: Folder) -> None:
     job = Job("pack", ("ds", "sub-01"))
     job.receipt(folder.layout).unlink()
@@ -209,8 +229,9 @@ def test_while_a_run_is_going_on(folder: Folder) -> None:
         assert other.stdout.readline() == "held\n"
         for job in (now, earlier):
             job.receipt(folder.layout).unlink()
-        folder.log(now, "INFO: at it\n")
-        folder.log(earlier, "error: of the run before\n", after=-1000)
+        folder.log(now, PREPROCESSED + "INFO: at it\n")
+        before = PREPROCESSED.replace("sub-01", "sub-02") + "error: of the run before\n"
+        folder.log(earlier, before, after=-1000)
         assert folder.state(now) == ("running", None)
         assert folder.state(earlier) == ("waiting", None)
         seen = folder.see()
@@ -337,12 +358,12 @@ def test_the_end_of_a_run_says_what_failed(folder: Folder) -> None:
         f" Why: braindata status {output}"
     )
     job = Job("pack", ("ds", "sub-01"))
-    folder.log(job, "error: no space\n")
+    folder.log(job, PREPROCESSED + "error: no space\n")
     job.receipt(folder.layout).unlink()
     Job("report").receipt(folder.layout).unlink()
     text = closing_line(output)
     assert "1 job failed:\n  pack ds/sub-01: no space\n" in text
-    assert f"log: {output}/logs/pack/ds/sub-01.log" in text
+    assert f"log: {output}/logs/preprocess/ds/sub-01.log" in text
     assert "1 job not done yet." in text
     assert text.endswith("the same command goes on from there.")
 

@@ -107,8 +107,8 @@ def project(tmp_path):
                 receipt.write(layout.receipt(folder, dataset, unit))
             write_text(layout.derivatives(dataset) / f"sub-{label}" / "x.tsv", "a\n")
             write_text(layout.fmriprep(dataset, f"sub-{label}") / f"sub-{label}.html", "x")
-            write_text(layout.log("pack", dataset, f"sub-{label}"), "INFO: pack\n")
-            write_text(out / "benchmarks" / "pack" / dataset / f"sub-{label}.tsv", "s\n")
+            write_text(layout.log("preprocess", dataset, f"sub-{label}"), "INFO: pack\n")
+            write_text(out / "benchmarks" / "preprocess" / dataset / f"sub-{label}.tsv", "s\n")
         write_text(
             layout.raw(dataset) / "participants.tsv",
             f"participant_id\tage\nsub-{WHO}\t{SENTINEL}\nsub-{OTHER}\t30\n",

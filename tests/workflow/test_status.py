@@ -82,7 +82,7 @@ def test_a_failed_job_is_told_and_where_its_log_is(project: Project) -> None:
     assert run.returncode == 1
     told = run.text[run.text.index("1 job failed") :]
     assert "pack tiny/sub-01: " in told
-    assert "log: results/logs/pack/tiny/sub-01.log" in told
+    assert "log: results/logs/preprocess/tiny/sub-01.log" in told
     assert "the same command goes on from there" in told
     shown = command(project, "status", "results")
     assert shown.returncode == 1

@@ -88,6 +88,8 @@ def list_files(source: Path) -> list[str]:
     for folder, folders, files in os.walk(source, followlinks=True):
         relative = Path(folder).relative_to(source)
         at_top = relative == Path()
+        # This is read whenever a run is planned: no `Path` for each of thousands of files.
+        prefix = "" if at_top else f"{relative.as_posix()}/"
         folders[:] = sorted(
             name
             for name in folders
@@ -97,7 +99,7 @@ def list_files(source: Path) -> list[str]:
         )
         # .bidsignore is hidden and part of the data set: the validator reads it.
         found += [
-            (relative / name).as_posix()
+            f"{prefix}{name}"
             for name in files
             if not name.startswith(".") or (at_top and name == ".bidsignore")
         ]

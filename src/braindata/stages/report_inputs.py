@@ -219,7 +219,8 @@ def _with_facts(
         fault = faults.get((row["dataset"], row["stage"], row["recording"]), of_curation)
         if row["stage"] == PUBLISH:
             return row | facts | {"log": f"logs/{PUBLISH}.log"}
-        facts |= {"log": f"logs/{row['stage']}/{fault[0]}.log", "file": fault[1]}
+        log = Layout(Path()).log(row["stage"], *fault[0].split("/"))
+        facts |= {"log": log.as_posix(), "file": fault[1]}
     return row | facts
 
 

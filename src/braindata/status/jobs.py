@@ -24,9 +24,9 @@ PER_DATASET = ("pull", "curate", "latents", "connectivity")
 # The folder of each stage's receipts, below it the job; those of regions lie beside their shards.
 FOLDERS = {"pull": "raw", "curate": "curated", "preprocess": "derivatives", "pack": "packed"}
 
-TAIL = 8192
+TAIL = 32_768
 # Programs that a job calls may leave their last line open, so a word of ours can start anywhere.
-_DONE = re.compile(r"INFO: \w+ \S+: (done, \d+ files|up to date)\s")
+_DONE = re.compile(r"INFO: (\w+) \S+: (?:done, \d+ files|up to date)\s")
 _ERROR = re.compile(r"error: ([^\n]*(?:\n {2}[^\n]*)*)\s*\Z")
 _TRACEBACK = "Traceback (most recent call last)"
 
@@ -246,7 +246,13 @@ def job_status(job: Job, layout: Layout, has_receipt: bool, run: Holder | None) 
     if run is not None and began < run.since:
         return JobStatus(job, rested)
     tail = read_tail(log)
-    if _DONE.search(tail):
+    ended = {match[1] for match in _DONE.finditer(tail)}
+    if job.stage not in PER_UNIT:
+        begun, done = True, bool(ended)
+    else:
+        # One log for both: the one begins when the other has ended.
+        begun, done = job.stage == PER_UNIT[0] or PER_UNIT[0] in ended, job.stage in ended
+    if done or not begun:
         return JobStatus(job, rested)
     error = error_of(tail)
     if error is not None:
