@@ -4,6 +4,7 @@ job_environment()
 count_stages(workflow)
 if workflow.is_main_process:
     listen()
+    keep_jobs()
 
 
 onstart:

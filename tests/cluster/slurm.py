@@ -203,14 +203,6 @@ class Cluster:
             if comment.startswith(f"rule_{rule}_")
         ]
 
-    def has_saved_its_jobs(self) -> bool:
-        """Whether all jobs that the controller knows would outlive it.
-
-        It saves its state within 5 s of a change; what it was told after that dies with it.
-        """
-        saved = (self.folder / "state/job_state").read_bytes()
-        return all(comment.encode() in saved for comment, _ in self.jobs().values())
-
     def state(self, node: str) -> str:
         """Return the state of a node, as `idle` or `down*`."""
         return self.command("sinfo", "-h", "-N", "-n", node, "-o", "%T").strip()

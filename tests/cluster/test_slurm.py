@@ -17,8 +17,6 @@ from ..workflow.conftest import Project, Run
 from .slurm import Cluster
 
 SECONDS = 1500
-# Jobs of signals, one per cognitive process.
-N_PROCESSES = 5
 
 
 class Submission:
@@ -160,21 +158,13 @@ def test_four_faults_and_the_same_command_again_give_the_same_bytes(
             cluster.wait(lambda: cluster.state(node).startswith("down"))
         finally:
             cluster.start_node(node)
-        # The controller is killed. Jobs that it has not saved yet it would forget, and Snakemake
-        # would wait for them.
+        # The controller is killed while jobs are submitted: of those that it has not saved yet it
+        # knows nothing later.
         wait_for_job(cluster, submission, "signals")
-        cluster.wait(
-            lambda: (
-                submission.text.count("/rule_signals/") == N_PROCESSES
-                and "/rule_connectivity/" in submission.text
-                and cluster.has_saved_its_jobs()
-            ),
-            seconds=SECONDS,
-        )
         cluster.kill("slurmctld")
         try:
-            # Until a question of Snakemake has remained without an answer.
-            cluster.wait(lambda: "MinJobAge=None" in submission.text, seconds=SECONDS)
+            # Until questions of Snakemake have remained without an answer.
+            cluster.wait(lambda: submission.text.count("MinJobAge=None") > 1, seconds=SECONDS)
         finally:
             cluster.start_controller()
         code = submission.end()
