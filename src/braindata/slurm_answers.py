@@ -56,13 +56,17 @@ def mend(plugin: Any) -> None:
             at_work = active_jobs
         for job in at_work:
             number = job.external_jobid
-            known = not answers or any(
-                one in answers[-1] for one in plugin._status_lookup_ids(number)
-            )
+            names = plugin._status_lookup_ids(number)
             # An accounting database learns of a job later than the controller.
-            lacking[number] = (
-                0 if known or self.get_status_command() != "squeue" else (lacking[number] + 1)
-            )
+            if (
+                not answers
+                or any(name in answers[-1] for name in names)
+                or self.get_status_command() != "squeue"
+            ):
+                lacking.pop(number, None)
+                yield job
+                continue
+            lacking[number] += 1
             if lacking[number] < PATIENCE:
                 yield job
             else:
