@@ -3,7 +3,7 @@
 The plugin (2.8.0, the newest) forgets all its jobs after some questions without an answer, and
 waits for a job that the controller knows nothing of. Both end in a Snakemake that waits for ever.
 Controllers save their state some seconds after a change: one that dies forgets what it was told
-last. They forget ended jobs after `MinJobAge`, too.
+last, and gives the numbers of those jobs again. They forget ended jobs after `MinJobAge`, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLUGIN = "snakemake_executor_plugin_slurm"
 PATIENCE = 3
 LOST = (
     "Slurm's controller knows nothing of job {number} any more: it died before it had saved it, or "
-    "the job ended longer ago than MinJobAge. It is tried again; if its results are there, that "
+    "the job ended longer ago than MinJobAge. It is tried again; where its results are there, that "
     "takes a moment."
 )
 
@@ -42,6 +42,7 @@ def mend(plugin: Any) -> None:
     # Of the question that is being asked; None as long as there is no answer.
     answers: list[dict[str, str]] = []
     lacking: Counter[str] = Counter()
+    owners: dict[str, Any] = {}
 
     async def remember(command: str, logger: Any) -> Any:
         told = await ask(command, logger)
@@ -50,10 +51,21 @@ def mend(plugin: Any) -> None:
         return told
 
     async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncIterator[Any]:
+        # Of two jobs with one number, the controller has forgotten the one that had it first.
+        times = Counter(job.external_jobid for job in active_jobs)
+        kept = []
+        for job in active_jobs:
+            number = job.external_jobid
+            if times[number] > 1 and number in owners and owners[number] is job:
+                self.report_job_error(job, msg=LOST.format(number=number))
+            else:
+                kept.append(job)
+        owners.clear()
+        owners.update({job.external_jobid: job for job in kept})
         answers.clear()
-        at_work = [job async for job in check(self, active_jobs)]
+        at_work = [job async for job in check(self, kept)]
         if not answers:
-            at_work = active_jobs
+            at_work = kept
         for job in at_work:
             number = job.external_jobid
             names = plugin._status_lookup_ids(number)

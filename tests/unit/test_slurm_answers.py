@@ -56,13 +56,21 @@ class Slurm:
 
     def look(self, *numbers: str) -> list[str]:
         """Return the jobs that are still at work after one look."""
-        jobs = [SimpleNamespace(external_jobid=one, aux={}) for one in numbers]
+        return self.look_at([job(one) for one in numbers])
+
+    def look_at(self, jobs: list[Any]) -> list[str]:
+        """Look at jobs that were made before."""
 
         async def collect() -> list[str]:
             looked_at = self.executor.check_active_jobs(jobs)
-            return [job.external_jobid async for job in looked_at]
+            return [one.external_jobid async for one in looked_at]
 
         return asyncio.run(collect())
+
+
+def job(number: str, rule: str = "pack") -> SimpleNamespace:
+    """Return a job that was submitted."""
+    return SimpleNamespace(external_jobid=number, aux={}, rule=rule)
 
 
 class _Now:
@@ -98,6 +106,22 @@ def test_a_job_that_the_controller_has_forgotten_is_tried_again(
     assert slurm.failed == []
     assert slurm.look("1", "2") == ["1"]
     assert (slurm.ended, slurm.failed) == ([], ["2"])
+
+
+def test_a_number_that_is_given_again_is_of_the_later_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(monkeypatch)
+    said = []
+    slurm.executor.report_job_error = lambda one, msg, **_: said.append((one.rule, msg))
+    slurm.executor.report_job_success = lambda one: said.append((one.rule, "done"))
+    earlier, later, other = job("16", "align"), job("16"), job("17")
+    slurm.answer = {"16": "PENDING", "17": "PENDING"}
+    assert slurm.look_at([earlier, other]) == ["16", "17"]
+    slurm.answer = {"16": "COMPLETED", "17": "PENDING"}
+    # Snakemake puts new jobs before those that it knows.
+    assert slurm.look_at([later, other, earlier]) == ["17"]
+    assert [rule for rule, _ in said] == ["align", "pack"]
+    assert "knows nothing of job 16" in said[0][1]
+    assert said[1][1] == "done"
 
 
 def test_an_accounting_database_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
