@@ -3,6 +3,7 @@
 # make bench  slow measurements, values printed
 # make test-fmriprep  our command lines through the parser of the real fMRIPrep, in its own .fmriprep
 # make test-cluster   a Slurm of two nodes on this machine, killed in several ways; as root, on Debian
+# make test-people    forty people, of whom five are bad in five ways
 #
 # Needs Python 3.11 or newer, make, and a network that reaches PyPI.
 
@@ -22,7 +23,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-cluster test-fmriprep lint unit setup clean
+.PHONY: demo test test-cluster test-fmriprep test-people lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 .PHONY: bench-signals bench-read bench-publishers
 
@@ -57,6 +58,10 @@ unit: $(READY)
 # Installs Debian's packages of Slurm where they are missing; skipped, with the reason, where it may not.
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -s tests/cluster
+
+# Of eight people it is a part of `make test`.
+test-people: $(READY)
+	BRAINDATA_PEOPLE=40 $(BIN)/python -m pytest -s tests/workflow/test_bad_people.py
 
 # Only its parser is run; the rest of fMRIPrep needs a container.
 test-fmriprep: $(READY)

@@ -9,6 +9,7 @@ from braindata.claiming import claim, collect_rarely, job_environment
 from braindata.cli import guarded
 from braindata.interruptions import listen
 from braindata.planning import Plan, check_yaml
+from braindata.slurm_answers import keep_jobs
 
 # Snakemake would say that it is no YAML, but not where.
 if exit_code := guarded(lambda: check_yaml(Path("config/config.yaml"))):

@@ -5,6 +5,7 @@ collect_rarely()
 count_stages(workflow)
 if workflow.is_main_process:
     listen()
+    keep_jobs()
 
 
 onstart:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from braindata.report.cost import Costs, JobCost
 from braindata.report.measures import MEASURES
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.responses import Average, Responses, times
@@ -81,6 +82,13 @@ def corpus(n: int, shelf: Shelf, n_regions: int = 4, n_types: int = 3) -> Corpus
             _signal("value", 0.3123, None),
             _signal("salience", None, f"there is no column salience {HOSTILE}"),
         ],
+        costs=Costs(
+            [JobCost("pull", "localizer", 3.0)]
+            + [JobCost("preprocess", "localizer", 90.0, 60.0 + k, 900.0) for k in range(n)]
+            + [JobCost("publish", None, 12.0, 8.0, 300.0)],
+            {("preprocess", "localizer"): 40_000_000 * n, ("publish", None): 1_000_000},
+            ("pull", "preprocess", "publish"),
+        ),
         region_quality={row["region"]: {"tsnr": 60.0, "signal_loss": 0.1} for row in regions[1:]},
     )
 

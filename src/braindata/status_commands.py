@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from braindata.command_help import example
-from braindata.errors import UsageError
+from braindata.errors import EXIT_STOPPED, UsageError
 
 # Where Snakemake looks by itself.
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
@@ -52,10 +52,19 @@ def run(cores: str, files: tuple[str, ...], arguments: tuple[str, ...]) -> int:
     return run_snakemake([*named, "--cores", cores, *arguments])
 
 
-@click.command(epilog=example("braindata status results"))
+@click.command(epilog=example("braindata status results", "braindata status results --watch"))
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="For scripts, as described above.")
-def status(output: Path, as_json: bool) -> int:
+@click.option("--watch", "again", is_flag=True, help="Look again until the run has ended.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Pause between two looks of --watch.",
+)
+def status(output: Path, as_json: bool, again: bool, every: float) -> int:
     """Show what is done in an output folder, what is left out and why.
 
     Changes nothing, and may be asked while a run is going on. Jobs are done, running, waiting,
@@ -68,9 +77,14 @@ def status(output: Path, as_json: bool) -> int:
       1  a job failed or is not done yet (--json: see "state")
       2  there is no such output folder
       3  all done, but recordings are quarantined or used in part
+      130  --watch was stopped by Ctrl-C; the run goes on
+
+    --watch ends with the run, with the exit code of what it has left; where no run is going on, at
+    once. In a pipe it writes only what is new. It sees runs on this machine, and on others where
+    the file system keeps locks across machines.
 
     \b
-    --json prints one object:
+    --json prints one object, with --watch one in each line:
       format, version   "braindata-status", 1; keys may be added, not changed
       output            the folder
       state             done, quarantined, running, unfinished or failed
@@ -81,6 +95,7 @@ def status(output: Path, as_json: bool) -> int:
       not_known_yet     data sets that are not curated
       unreadable        our files that cannot be read
       jobs              {stage: {state: count}}
+      stages            {data set: {stage: {state: count}}}; quarantined counts recordings
       unfinished_jobs   [{stage, job, state, error, log}] running, interrupted, failed
       recordings        {state: count}
       datasets          {data set: {state: count}}
@@ -90,6 +105,8 @@ def status(output: Path, as_json: bool) -> int:
     from braindata.status.overview import overview
     from braindata.status.show import print_plainly, show_status, terminal_console, text_console
 
+    if again:
+        return _watch(output, as_json, every)
     seen = overview(output)
     if as_json:
         click.echo(json.dumps(seen.to_dict(), indent=1, ensure_ascii=False))
@@ -98,6 +115,23 @@ def status(output: Path, as_json: bool) -> int:
         show_status(seen, target, output)
         print_plainly(target)
     return seen.exit_code
+
+
+def _watch(output: Path, as_json: bool, every: float) -> int:
+    from braindata.status.show import terminal_console
+    from braindata.status.watch import in_a_pipe, on_a_terminal, plainly, watch
+
+    if as_json:
+        show = in_a_pipe(lambda seen: json.dumps(seen.to_dict(), ensure_ascii=False) + "\n")
+    elif (terminal := terminal_console()) is not None:
+        show = on_a_terminal(terminal, output)
+    else:
+        show = in_a_pipe(plainly(output))
+    try:
+        return watch(output, show, every)
+    except KeyboardInterrupt:
+        # Whoever stops looking does not stop the run.
+        return EXIT_STOPPED
 
 
 @click.command(epilog=example("braindata verify results"))

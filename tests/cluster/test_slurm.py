@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-import time
+from types import TracebackType
+from typing import Self
 
 import pytest
 
@@ -47,6 +50,20 @@ class Submission:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Of a test that failed nothing is left to run; the cluster ends its jobs itself.
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     @property
     def text(self) -> str:
@@ -101,8 +118,8 @@ def assert_same(project: Project, finished: tuple[Project, Run]) -> None:
 
 def run_to_the_end(cluster: Cluster, project: Project) -> None:
     """Give the same command again, undisturbed."""
-    again = Submission(cluster, project)
-    assert again.end() == 0, again.text
+    with Submission(cluster, project) as again:
+        assert again.end() == 0, again.text
 
 
 @pytest.mark.slow
@@ -128,26 +145,29 @@ def test_four_faults_and_the_same_command_again_give_the_same_bytes(
 ) -> None:
     # Too little memory, at the first attempt.
     little = "curate:mem_mb=60 if attempt == 1 else 1500"
-    submission = Submission(cluster, empty, "--set-resources", little)
-    # A job is killed.
-    killed, _ = wait_for_job(cluster, submission, "preprocess")
-    cluster.command("scancel", "--signal=KILL", "--full", killed)
-    # A node's daemon is killed; what it had started runs on, and writes beside the second attempt.
-    _, node = wait_for_job(cluster, submission, "preprocess", but=killed)
-    cluster.kill(node)
-    try:
-        # A job that ends by itself until then has succeeded; another one has not.
-        cluster.wait(lambda: cluster.state(node).startswith("down"))
-    finally:
-        cluster.start_node(node)
-    # The controller is killed; some questions for the state of jobs remain without an answer.
-    wait_for_job(cluster, submission, "signals")
-    cluster.kill("slurmctld")
-    try:
-        time.sleep(15)
-    finally:
-        cluster.start_controller()
-    code = submission.end()
+    with Submission(cluster, empty, "--set-resources", little) as submission:
+        # A job is killed.
+        killed, _ = wait_for_job(cluster, submission, "preprocess")
+        cluster.command("scancel", "--signal=KILL", "--full", killed)
+        # A node's daemon is killed; what it had started runs on, and writes beside the second
+        # attempt.
+        _, node = wait_for_job(cluster, submission, "preprocess", but=killed)
+        cluster.kill(node)
+        try:
+            # A job that ends by itself until then has succeeded; another one has not.
+            cluster.wait(lambda: cluster.state(node).startswith("down"))
+        finally:
+            cluster.start_node(node)
+        # The controller is killed while jobs are submitted: of those that it has not saved yet it
+        # knows nothing later.
+        wait_for_job(cluster, submission, "signals")
+        cluster.kill("slurmctld")
+        try:
+            # Until questions of Snakemake have remained without an answer.
+            cluster.wait(lambda: submission.text.count("MinJobAge=None") > 1, seconds=SECONDS)
+        finally:
+            cluster.start_controller()
+        code = submission.end()
     assert killed in cluster.jobs("FAILED,CANCELLED")
     logs = (empty.folder / ".snakemake/slurm_logs/rule_curate").rglob("*.log")
     assert "exceeded memory limit" in "".join(log.read_text() for log in logs)

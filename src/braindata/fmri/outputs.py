@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,11 @@ import pandas as pd
 from braindata.files import PART_PREFIX, atomic_path, write_text
 from braindata.fmri.images import FloatArray, write_volume
 from braindata.fmri.interpolation import grid_points
-from braindata.fmri.template import Template
 from braindata.receipts import SUFFIX, library_versions
+
+if TYPE_CHECKING:
+    # It imports nilearn, which takes longer than to collect a person's derivatives.
+    from braindata.fmri.template import Template
 
 BIDS_VERSION = "1.10.0"
 _LIBRARIES = ("nibabel", "nilearn", "numba", "numpy", "picsl-greedy", "scipy")

@@ -18,6 +18,7 @@ from braindata.regions.definition import Level
 from braindata.report.alignment import alignment_sections
 from braindata.report.cards import dataset_cards
 from braindata.report.charts import N_COLUMNS, Measured, Strip, distribution, response_chart
+from braindata.report.cost import Costs
 from braindata.report.eeg_page import EegPage
 from braindata.report.measures import (
     EEG_MEASURES,
@@ -109,6 +110,8 @@ class Corpus:
         By data set, group and its hash: what is drawn of its templates (see `alignment`).
     signals : sequence of mapping
         Per data set, task and cognitive process, what the table `signals` says of its evidence.
+    costs : Costs or None
+        What all this has cost; without it there is no such page.
     """
 
     release: int
@@ -128,6 +131,7 @@ class Corpus:
     alignment: Sequence[Row] = ()
     templates: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     signals: Sequence[Row] = ()
+    costs: Costs | None = None
 
 
 def write_site(report: Path, corpus: Corpus) -> list[Path]:
@@ -170,7 +174,7 @@ def remove_others(report: Path, keep: set[Path]) -> list[Path]:
     for folder in (report / RECORDINGS, report / SUBJECTS, report / PICTURES):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    for name in ("methods.html", "alignment.html"):
+    for name in ("methods.html", "alignment.html", "cost.html"):
         if (page := report / name) not in keep and page.is_file():
             page.unlink()
             gone.append(page)
@@ -184,6 +188,7 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
         "release": corpus.release,
         "has_methods": corpus.methods is not None,
         "has_alignment": bool(corpus.alignment),
+        "has_costs": corpus.costs is not None,
     }
 
     def page(name: str, template: str, **values: Any) -> tuple[str, str]:
@@ -225,6 +230,8 @@ def pages(corpus: Corpus) -> Iterator[tuple[str, str]]:
     if corpus.methods is not None:
         yield page("methods.html", "methods.html.j2", methods=corpus.methods)
     used = [row for row in recordings if row["status"] == "used"]
+    if corpus.costs is not None:
+        yield page("cost.html", "cost.html.j2", costs=corpus.costs, n_used=len(used))
     measured = [row for row in with_page if _is_measured(row)]
     marks = [kind for kind in MARKS if any(row["mark"] == kind for row in measured)]
     n_eeg = sum(row["modality"] == "eeg" for row in recordings)

@@ -14,5 +14,5 @@ STEP_VERSION = {
     "connectivity": 1,
     "signals": 1,
     "publish": 6,
-    "report": 8,
+    "report": 9,
 }

@@ -26,6 +26,7 @@ from braindata.receipts import (
     void_beside,
 )
 from braindata.stages import STEP_VERSION
+from braindata.stages.costs import describe_use
 
 log = logging.getLogger("braindata")
 
@@ -91,6 +92,7 @@ def run_job(
         planned.versions = library_versions(*libraries)
         planned.write(receipt)
     _warn(planned)
+    log.info("%s", describe_use())
     log.info("%s %s: done, %d files", stage, job, len(planned.outputs))
     return True
 

@@ -29,6 +29,7 @@ from braindata.report.region_pictures import region_pictures
 from braindata.report.responses import Responses, average_responses
 from braindata.report.site import Corpus, TrialCounts
 from braindata.stages import STEP_VERSION
+from braindata.stages.costs import gather_costs
 from braindata.stages.job import unit_receipts
 from braindata.stages.pseudonymising import pseudonyms_of, with_labels
 from braindata.stages.recordings import PUBLISH
@@ -110,6 +111,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         region_quality=_region_quality(tables),
         eeg=eeg,
         signals=_signals(tables),
+        costs=gather_costs(layout),
         strategy=STRATEGY,
         responses={
             row["region"]: _responses(

@@ -18,6 +18,8 @@ from braindata.tables.releases import list_releases, read_release
 
 FORMAT = "braindata-status"
 FORMAT_VERSION = 1
+# What jobs of a stage can be, and recordings that it found to be bad.
+STAGE_STATES = (*JOB_STATES, "quarantined")
 # So many failed jobs are told at the end of a run; the rest is in `braindata status`.
 MAX_TOLD = 10
 
@@ -90,6 +92,22 @@ class Overview:
             of_stage[status.state] += 1
         return counts
 
+    def stage_counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the number of jobs by data set, stage and state, with `STAGE_STATES`.
+
+        `quarantined` is the number of recordings that the stage quarantined. What is done for all
+        data sets together is not here.
+        """
+        counts: dict[str, dict[str, dict[str, int]]] = {}
+        for status in self.jobs:
+            if status.job.key:
+                of_set = counts.setdefault(status.job.key[0], {})
+                of_stage = of_set.setdefault(status.job.stage, dict.fromkeys(STAGE_STATES, 0))
+                of_stage[status.state] += 1
+        for recording in self.with_state("quarantined"):
+            counts[recording.dataset][str(recording.stage)]["quarantined"] += 1
+        return counts
+
     def recording_counts(self) -> dict[str, dict[str, int]]:
         """Return the number of recordings by data set and state; every state is there."""
         counts: dict[str, dict[str, int]] = {}
@@ -119,6 +137,7 @@ class Overview:
             "not_known_yet": list(self.not_known_yet),
             "unreadable": list(self.unreadable),
             "jobs": self.job_counts(),
+            "stages": self.stage_counts(),
             "unfinished_jobs": [
                 {
                     "stage": status.job.stage,

@@ -18,7 +18,7 @@ from rich.text import Text
 from braindata.stages import STEP_VERSION
 from braindata.status.damage import Verdict
 from braindata.status.jobs import JOB_STATES
-from braindata.status.overview import Overview
+from braindata.status.overview import STAGE_STATES, Overview
 from braindata.status.recordings import RECORDING_STATES, RecordingStatus
 
 STYLES = {
@@ -51,11 +51,16 @@ def text_console() -> Console:
     return Console(file=io.StringIO(), highlight=False, width=PLAIN_WIDTH, color_system=None)
 
 
+def written(target: Console) -> str:
+    """Return what a `text_console` has collected, without the blanks that fill its columns."""
+    if not isinstance(target.file, io.StringIO):
+        return ""
+    return "".join(f"{line.rstrip()}\n" for line in target.file.getvalue().splitlines())
+
+
 def print_plainly(target: Console) -> None:
-    """Print what a `text_console` has collected, without the blanks that fill its columns."""
-    if isinstance(target.file, io.StringIO):
-        lines = (line.rstrip() for line in target.file.getvalue().splitlines())
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    """Print what a `text_console` has collected; a terminal has shown it already."""
+    sys.stdout.write(written(target))
 
 
 def show_status(seen: Overview, target: Console, output: Path) -> None:
@@ -66,8 +71,23 @@ def show_status(seen: Overview, target: Console, output: Path) -> None:
     if not seen.planned:
         _say(target, "What should be here is not known before the next run; this is here:")
     counts = seen.job_counts()
-    rows = [(stage, counts.get(stage)) for stage in STEP_VERSION]
-    _table(target, "jobs", JOB_STATES, [(name, row) for name, row in rows if row])
+    _table(
+        target,
+        "jobs",
+        JOB_STATES,
+        [(name, counts[name]) for name in STEP_VERSION if name in counts],
+    )
+    of_sets = seen.stage_counts()
+    if len(of_sets) > 1:
+        # Of each data set what is going on or went wrong: with many of them, all would be too much.
+        rows = [
+            (f"{dataset}, {stage}", row)
+            for dataset, stages in of_sets.items()
+            for stage, row in stages.items()
+            if any(row[state] for state in STAGE_STATES if state not in ("done", "waiting"))
+        ]
+        if rows:
+            _table(target, "data set, stage", STAGE_STATES, rows)
     if seen.not_known_yet:
         names = ", ".join(seen.not_known_yet)
         _say(target, f"Not known yet, before curation: the persons and recordings of {names}")

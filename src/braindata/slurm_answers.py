@@ -1,0 +1,90 @@
+"""What becomes of jobs when Slurm's controller gives no answer, or one in which jobs are missing.
+
+The plugin (2.8.0, the newest) forgets all its jobs after some questions without an answer, and
+waits for a job that the controller knows nothing of. Both end in a Snakemake that waits for ever.
+Controllers save their state some seconds after a change: one that dies forgets what it was told
+last, and gives the numbers of those jobs again. They forget ended jobs after `MinJobAge`, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+PLUGIN = "snakemake_executor_plugin_slurm"
+# So many answers in a row must lack a job until it is taken for lost.
+PATIENCE = 3
+LOST = (
+    "Slurm's controller knows nothing of job {number} any more: it died before it had saved it, or "
+    "the job ended longer ago than MinJobAge. It is tried again; where its results are there, that "
+    "takes a moment."
+)
+
+
+def keep_jobs() -> None:
+    """Keep jobs that are not answered for, and try again those that are lost, where Slurm runs."""
+    plugin = sys.modules.get(PLUGIN)
+    if plugin is not None and not hasattr(plugin.Executor, "lost_jobs"):
+        mend(plugin)
+
+
+def mend(plugin: Any) -> None:
+    """Replace how the plugin's executor looks after its jobs.
+
+    Parameters
+    ----------
+    plugin : module
+        The plugin of Slurm.
+    """
+    check, ask = plugin.Executor.check_active_jobs, plugin.query_job_status
+    # Of the question that is being asked; None as long as there is no answer.
+    answers: list[dict[str, str]] = []
+    lacking: Counter[str] = Counter()
+    owners: dict[str, Any] = {}
+
+    async def remember(command: str, logger: Any) -> Any:
+        told = await ask(command, logger)
+        if told[0] is not None:
+            answers.append(told[0])
+        return told
+
+    async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncIterator[Any]:
+        # Of two jobs with one number, the controller has forgotten the one that had it first.
+        times = Counter(job.external_jobid for job in active_jobs)
+        kept = []
+        for job in active_jobs:
+            number = job.external_jobid
+            if times[number] > 1 and number in owners and owners[number] is job:
+                self.report_job_error(job, msg=LOST.format(number=number))
+            else:
+                kept.append(job)
+        owners.clear()
+        owners.update({job.external_jobid: job for job in kept})
+        answers.clear()
+        at_work = [job async for job in check(self, kept)]
+        if not answers:
+            at_work = kept
+        for job in at_work:
+            number = job.external_jobid
+            names = plugin._status_lookup_ids(number)
+            # An accounting database learns of a job later than the controller.
+            if (
+                not answers
+                or any(name in answers[-1] for name in names)
+                or self.get_status_command() != "squeue"
+            ):
+                lacking.pop(number, None)
+                yield job
+                continue
+            lacking[number] += 1
+            if lacking[number] < PATIENCE:
+                yield job
+            else:
+                del lacking[number]
+                self.report_job_error(job, msg=LOST.format(number=number))
+
+    plugin.query_job_status = remember
+    plugin.Executor.check_active_jobs = check_active_jobs
+    plugin.Executor.lost_jobs = lacking
