@@ -2,6 +2,7 @@
 # make test   everything that CI checks
 # make bench  slow measurements, values printed
 # make test-fmriprep  our command lines through the parser of the real fMRIPrep, in its own .fmriprep
+# make test-faults    sixty faults of twelve kinds, and the same command after each; as root
 # make test-cluster   a Slurm of two nodes on this machine, killed in several ways; as root, on Debian
 #
 # Needs Python 3.11 or newer, make, and a network that reaches PyPI.
@@ -22,7 +23,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-cluster test-fmriprep lint unit setup clean
+.PHONY: demo test test-cluster test-faults test-fmriprep lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 .PHONY: bench-signals bench-read bench-publishers
 
@@ -57,6 +58,11 @@ unit: $(READY)
 # Installs Debian's packages of Slurm where they are missing; skipped, with the reason, where it may not.
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -s tests/cluster
+
+# KINDS="disk full" and SEEDS="0 3" choose some of them, FAULTS=FOLDER keeps what went wrong there.
+test-faults: $(READY)
+	$(BIN)/python -m tests.faults.run $(if $(KINDS),--kinds "$(KINDS)") $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(FAULTS),--keep $(FAULTS))
 
 # Only its parser is run; the rest of fMRIPrep needs a container.
 test-fmriprep: $(READY)
