@@ -84,15 +84,15 @@ class Receipt:
         Name of each input and its content hash.
     outputs : dict of str to str
         Path of each output relative to the output folder, and its sha256.
-    sizes : dict of str to int
-        Bytes of each output: one that is cut off is noticed without reading it. Empty in receipts
-        of earlier versions.
     recordings : dict of str to Outcome
         Each recording that the job was asked for.
     versions : dict of str to str
         Versions of the libraries that touched the numbers. Recorded, not compared.
     notes : dict
         Further facts about the job, for the tables and the report.
+    sizes : dict of str to int
+        Bytes of each output: one that is cut off is noticed without reading it. Empty in receipts
+        of earlier versions.
     """
 
     stage: str
@@ -101,10 +101,10 @@ class Receipt:
     parameters: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, Outcome] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the receipt as JSON with sorted keys."""
