@@ -2,6 +2,7 @@
 # make test   everything that CI checks
 # make bench  slow measurements, values printed
 # make test-fmriprep  our command lines through the parser of the real fMRIPrep, in its own .fmriprep
+# make test-faults    sixty faults of twelve kinds, and the same command after each; as root
 # make test-cluster   a Slurm of two nodes on this machine, killed in several ways; as root, on Debian
 # make test-people    forty people, of whom five are bad in five ways
 #
@@ -23,7 +24,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-cluster test-fmriprep test-people lint unit setup clean
+.PHONY: demo test test-cluster test-faults test-fmriprep test-people lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 .PHONY: bench-signals bench-read bench-publishers
 
@@ -62,6 +63,11 @@ test-cluster: $(READY)
 # Of eight people it is a part of `make test`.
 test-people: $(READY)
 	BRAINDATA_PEOPLE=40 $(BIN)/python -m pytest -s tests/workflow/test_bad_people.py
+
+# KINDS="disk full" and SEEDS="0 3" choose some of them, FAULTS=FOLDER keeps what went wrong there.
+test-faults: $(READY)
+	$(BIN)/python -m tests.faults.run $(if $(KINDS),--kinds "$(KINDS)") $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(FAULTS),--keep $(FAULTS))
 
 # Only its parser is run; the rest of fMRIPrep needs a container.
 test-fmriprep: $(READY)

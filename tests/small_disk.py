@@ -26,7 +26,12 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 def resize(folder: Path, megabytes: int) -> None:
     """Make the disk that is mounted on a folder larger or smaller."""
-    _mount(folder, f"remount,size={megabytes}m")
+    resize_to(folder, megabytes << 20)
+
+
+def resize_to(folder: Path, n_bytes: int) -> None:
+    """Give the disk that is mounted on a folder a size in bytes."""
+    _mount(folder, f"remount,size={n_bytes}")
 
 
 def _mount(folder: Path, options: str) -> None:

@@ -28,7 +28,7 @@ from braindata.planning_signals import SignalPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import Receipt, broken_receipts, receipt_beside
+from braindata.receipts import Receipt, broken_receipts, cut_off_outputs, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -314,7 +314,7 @@ class Plan:
         the working directory, and watches no file that is known only after curation. So before
         it plans, receipts are held against what is there: one of other parameters or of another
         `STEP_VERSION`, or of a source that has changed since, or one that names a file which is
-        gone, is void. Without it the job runs.
+        gone or cut off, is void. Without it the job runs.
         """
         stale = broken_receipts(self.layout.output, WATCHED)
         made_before: dict[Path, Path] = {}
@@ -377,7 +377,9 @@ class Plan:
         except BraindataError:
             return False
         planned = json.loads(self.parameters(stage, region, dataset))
-        return receipt.step_version == STEP_VERSION[stage] and receipt.parameters == planned
+        same = receipt.step_version == STEP_VERSION[stage] and receipt.parameters == planned
+        # Files that are gone Snakemake misses by itself.
+        return same and not cut_off_outputs(receipt, self.layout.output)
 
     def units(self, dataset: str) -> list[str]:
         """Return the units of a curated data set: the one file that is read while planning.

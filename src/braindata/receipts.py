@@ -7,6 +7,7 @@ nothing has changed, which is what keeps Snakemake's re-runs cheap.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -89,6 +90,9 @@ class Receipt:
         Versions of the libraries that touched the numbers. Recorded, not compared.
     notes : dict
         Further facts about the job, for the tables and the report.
+    sizes : dict of str to int
+        Bytes of each output: one that is cut off is noticed without reading it. Empty in receipts
+        of earlier versions.
     """
 
     stage: str
@@ -100,6 +104,7 @@ class Receipt:
     recordings: dict[str, Outcome] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the receipt as JSON with sorted keys."""
@@ -179,12 +184,27 @@ def up_to_date(planned: Receipt, path: Path, output: Path) -> bool:
 
 
 def missing_outputs(receipt: Receipt, output: Path) -> list[str]:
-    """Return the outputs that a receipt names and that are not there, sorted."""
-    return sorted(name for name in receipt.outputs if not (output / name).is_file())
+    """Return the outputs that a receipt names and that are not there in full, sorted."""
+    gone = {name for name in receipt.outputs if not (output / name).is_file()}
+    return sorted(gone.union(cut_off_outputs(receipt, output)))
+
+
+def cut_off_outputs(receipt: Receipt, output: Path) -> list[str]:
+    """Return the outputs that are there with another size than they were written with, sorted.
+
+    As after a loss of power: file systems may keep a file's name and lose its end.
+    """
+    found = []
+    for name, size in receipt.sizes.items():
+        # One that is gone is a matter of its own.
+        with contextlib.suppress(OSError):
+            if (output / name).stat().st_size != size:
+                found.append(name)
+    return sorted(found)
 
 
 def broken_receipts(output: Path, folders: Iterable[str]) -> list[Path]:
-    """Return the receipts below some folders that are unreadable or name a file that is gone."""
+    """Return the receipts below some folders that are unreadable or lack one of their files."""
     broken = []
     for folder in folders:
         for path in sorted((output / folder).rglob(f"*{SUFFIX}")):
@@ -200,6 +220,11 @@ def broken_receipts(output: Path, folders: Iterable[str]) -> list[Path]:
 def hash_outputs(paths: Iterable[Path], output: Path) -> dict[str, str]:
     """Return path relative to `output` and sha256 of each file, sorted by path."""
     return {p.relative_to(output).as_posix(): sha256_file(p) for p in sorted(paths)}
+
+
+def output_sizes(paths: Iterable[Path], output: Path) -> dict[str, int]:
+    """Return path relative to `output` and size of each file, sorted by path."""
+    return {p.relative_to(output).as_posix(): p.stat().st_size for p in sorted(paths)}
 
 
 def merkle(hashes: Mapping[str, str]) -> str:

@@ -23,8 +23,10 @@ class OpenNeuro:
     Attributes
     ----------
     faults : dict of str to str
-        What goes wrong by object: a status, `cut`, `stall`, `wrong`, `long`, `short`,
-        `norange`, `redirect:<address>`; with `:once` behind it, at the first request only.
+        What goes wrong by object, or with `git`: a status, `cut`, `stall`, `wrong`, `long`,
+        `short`, `norange`, `redirect:<address>`; with `:once` behind it, at the first request only.
+    stall : float
+        Seconds for which a stalled response says nothing, unless `let_go` is set meanwhile.
     rate : float
         Share of responses that go wrong in a random way.
     sent : Counter
@@ -36,6 +38,8 @@ class OpenNeuro:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.current: dict[str, str] = {}
         self.faults: dict[str, str] = {}
+        self.stall = 1.5
+        self.let_go = threading.Event()
         self.rate = 0.0
         self.random = random.Random(0)
         self.lock = threading.Lock()
@@ -137,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             site.sent[path] += len(body) // 2
             if fault == "stall":
-                time.sleep(1.5)
+                site.let_go.wait(site.stall)
             self.close_connection = True
             return
         self.wfile.write(body)
@@ -152,6 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
                 data += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
+        if self.site.fault("git") == "stall":
+            self.site.let_go.wait(self.site.stall)
+            self.close_connection = True
+            return
         environment = {
             **ENVIRONMENT,
             "GIT_PROJECT_ROOT": str(self.site.repositories),
@@ -181,11 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(repositories: Path) -> Iterator[OpenNeuro]:
-    """Serve on this machine only, until the block ends."""
+def serving(repositories: Path, port: int = 0) -> Iterator[OpenNeuro]:
+    """Serve on this machine only, until the block ends; at any free port unless one is given."""
     site = OpenNeuro(repositories)
     handler = type("Handler", (_Handler,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
     # A client that is killed is no fault of the server's.
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
@@ -195,6 +203,7 @@ def serving(repositories: Path) -> Iterator[OpenNeuro]:
     try:
         yield site
     finally:
+        site.let_go.set()
         server.shutdown()
         thread.join()
         server.server_close()

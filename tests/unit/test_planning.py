@@ -270,6 +270,22 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
     assert plan.stale_receipts() == []
 
 
+@pytest.mark.parametrize("stage", ["preprocess", "extract", "derive", "connectivity", "signals"])
+def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None:
+    path = leave_receipts(plan)[stage]
+    made = path.with_name("made")
+    made.write_text("whole")
+    receipt = Receipt.read(path)
+    receipt.sizes = {made.relative_to(plan.layout.output).as_posix(): 5}
+    receipt.write(path)
+    assert plan.stale_receipts() == []
+    os.truncate(made, 4)
+    assert plan.stale_receipts() == [path]
+    # What is gone Snakemake sees, where it is asked for.
+    made.unlink()
+    assert plan.stale_receipts() == []
+
+
 def test_a_changed_source_is_pulled_again(plan: Plan, tmp_path: Path) -> None:
     paths = leave_receipts(plan)
     (tmp_path / "bids" / "README").write_text("new")

@@ -125,6 +125,18 @@ def test_a_new_output_folder_gives_the_same_receipt(site: OpenNeuro, tmp_path: P
     assert texts[0] == texts[1]
 
 
+def test_a_repository_that_has_lost_its_files_is_fetched_anew(
+    site: OpenNeuro, tmp_path: Path
+) -> None:
+    output = tmp_path / "results"
+    assert pull(output, job(site, "1.0.0"))
+    (repository,) = (output / "raw/.store/repositories").iterdir()
+    (repository / "HEAD").unlink()
+    assert not pull(output, job(site, "1.0.0"))
+    assert (repository / "HEAD").is_file()
+    assert tree(output) == expected(TEXTS, ANNEXED)
+
+
 def test_downloads_run_side_by_side_within_the_limit(site: OpenNeuro, tmp_path: Path) -> None:
     site.delay = 0.1
     pull(tmp_path / "four", job(site, "1.0.0"), Download(connections=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,11 @@ from braindata.receipts import (
     Receipt,
     broken_receipts,
     content_hash,
+    cut_off_outputs,
     hash_outputs,
     merkle,
+    missing_outputs,
+    output_sizes,
     up_to_date,
 )
 
@@ -83,6 +87,30 @@ def test_a_receipt_whose_output_is_gone_is_broken(tmp_path: Path) -> None:
     assert broken_receipts(tmp_path, ["packed"]) == [path]
     path.write_text("{")
     assert broken_receipts(tmp_path, ["packed"]) == [path]
+
+
+def test_a_receipt_whose_output_is_cut_off_is_broken_and_out_of_date(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    made = tmp_path / "packed/ds/a.h5"
+    receipt = Receipt.read(path)
+    receipt.sizes = output_sizes([made], tmp_path)
+    assert receipt.sizes == {"packed/ds/a.h5": 5}
+    receipt.write(path)
+    assert broken_receipts(tmp_path, ["packed"]) == []
+    os.truncate(made, 3)
+    assert missing_outputs(receipt, tmp_path) == cut_off_outputs(receipt, tmp_path)
+    assert cut_off_outputs(receipt, tmp_path) == ["packed/ds/a.h5"]
+    assert broken_receipts(tmp_path, ["packed"]) == [path]
+    assert not up_to_date(planned(), path, tmp_path)
+    made.unlink()
+    assert cut_off_outputs(receipt, tmp_path) == []
+    assert missing_outputs(receipt, tmp_path) == ["packed/ds/a.h5"]
+    # Receipts of earlier versions know no sizes.
+    body = json.loads(path.read_text())
+    del body["sizes"]
+    path.write_text(json.dumps(body))
+    made.write_bytes(b"sto")
+    assert broken_receipts(tmp_path, ["packed"]) == []
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(), min_size=1))

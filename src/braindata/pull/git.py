@@ -129,6 +129,8 @@ def fetch_commit(address: str, commit: str, refs: Sequence[str], target: Path) -
             f"{address} no longer has the commit {commit}: the tag was moved, or history rewritten",
             hint="`braindata pull --update` takes the version that is there now",
         )
+    # One that has lost its files, to a failing disk or to somebody who tidied up.
+    shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
 
 

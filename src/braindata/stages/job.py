@@ -22,6 +22,7 @@ from braindata.receipts import (
     hash_outputs,
     library_versions,
     merkle,
+    output_sizes,
     up_to_date,
     void_beside,
 )
@@ -85,6 +86,7 @@ def run_job(
     with naming_a_full_disk(layout.output):
         result = work()
         planned.outputs = hash_outputs(result.outputs, layout.output)
+        planned.sizes = output_sizes(result.outputs, layout.output)
         planned.recordings = {
             name: _portable(outcome, layout) for name, outcome in result.recordings.items()
         }

@@ -1,0 +1,1 @@
+"""Faults, inflicted on purpose: after each, the same command again gives the same bytes."""
