@@ -6,8 +6,10 @@ With OPENBLAS_NUM_THREADS=1, as `make` sets it: more threads take ten times the 
 
 Prints per model: the correlation over people of true and fitted parameters (on the unbounded
 scale), the median over people of the correlation over trials of true and fitted latents, the share
-of people taken for their own model, and CPU seconds per person, held-out likelihood included. With
-``--write`` the tables of the page are replaced by what was measured.
+of people taken for their own model, and CPU seconds per person, held-out likelihood included. Where
+people of all models are one group, also by criteria other than `model_probability`, which are shown
+and not held against anything. With ``--write`` the tables of the page are replaced by what was
+measured.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ import numpy as np
 from braindata.latents.behaviour import Task
 from braindata.latents.models.base import Model
 from braindata.latents.recovery import (
+    Criterion,
     Recovery,
     confusion,
     gambles,
@@ -40,6 +43,11 @@ EXCEPTIONS = {
     ("q_learning_forgetting", "inverse_temperature"),
     ("volatile_bayes", "meta_volatility"),
     ("rule_reliability", "rule_volatility"),
+}
+CRITERIA: dict[Criterion, str] = {
+    "model_probability": "`model_probability`",
+    "bic": "`bic`",
+    "held_out_log_likelihood": "`held_out_log_likelihood`",
 }
 MakeTask = Callable[[int, np.random.Generator], Task]
 COMPARED: dict[str, tuple[MakeTask, tuple[str, ...]]] = {
@@ -82,19 +90,30 @@ def main() -> None:
     for title, (make, names) in COMPARED.items():
         models = [MODELS[name] for name in names]
         for mixed in (False, True):
-            counts = confusion(models, make, chosen.people, chosen.trials, chosen.seed, mixed=mixed)
+            criteria = tuple(CRITERIA) if mixed else ("model_probability",)
+            found = confusion(
+                models,
+                make,
+                chosen.people,
+                chosen.trials,
+                chosen.seed,
+                mixed=mixed,
+                criteria=criteria,
+            )
+            counts = found["model_probability"]
             how = "all in one group" if mixed else "groups of one kind"
             missed += [
                 f"{name}: {own:.2f} of its people are taken for it, {how}"
                 for name, own in zip(names, np.diag(counts), strict=True)
                 if own < MIN_OWN
             ]
-            head = f"| {title}, {how} | " + " | ".join(f"`{name}`" for name in names) + " |"
-            lines = [head, "|---" * (len(names) + 1) + "|"]
-            for name, row in zip(names, counts, strict=True):
-                lines.append(f"| `{name}` | " + " | ".join(f"{v:.2f}" for v in row) + " |")
-            tables.append("\n".join(lines))
+            rows_of = {f"`{name}`": row for name, row in zip(names, counts, strict=True)}
+            tables.append(_table(f"{title}, {how}", names, rows_of))
             print(tables[-1], flush=True)
+            if mixed:
+                own = {CRITERIA[one]: np.diag(found[one]) for one in criteria}
+                tables.append(_table(f"{title}, {how}: taken for their own model by", names, own))
+                print(tables[-1], flush=True)
     print("\n".join(missed) if missed else "every figure is reached, but for the exceptions")
     if chosen.write:
         text = chosen.write.read_text(encoding="utf-8")
@@ -117,6 +136,14 @@ def short_of(model: Model, found: Recovery) -> list[str]:
     if found.cpu > MAX_CPU:
         missed.append(f"{model.name}: {found.cpu:.2f} CPU s per person")
     return missed
+
+
+def _table(title: str, names: Sequence[str], rows: Mapping[str, Iterable[float]]) -> str:
+    lines = [f"| {title} | " + " | ".join(f"`{name}`" for name in names) + " |"]
+    lines.append("|---" * (len(names) + 1) + "|")
+    for name, row in rows.items():
+        lines.append(f"| {name} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
+    return "\n".join(lines)
 
 
 def _listed(figures: dict[str, float], digits: int) -> str:

@@ -95,6 +95,40 @@ def test_oddities_are_told_and_left_out():
     assert values.isna().all()
 
 
+def test_the_most_probable_model_is_preferred():
+    simple = MODELS["expected_value"]
+    runs = people(6, 120)
+    for number in (3, 4, 5):
+        events = runs[number].events
+        accepted = np.random.default_rng(number).random(120) < expit(
+            0.4 * (events["gain"] + events["loss"])
+        )
+        runs[number] = RunEvents(
+            runs[number].key, events.assign(answer=np.where(accepted, "yes", "no"))
+        )
+    _, fits, _ = derive_latents(runs, [simple, PROSPECT], COLUMNS)
+    own = fits.to_pandas().query("parameter == 'bias'").set_index(["model", "subject"])
+    probability = own["model_probability"].unstack("model")
+    assert probability.sum(axis=1).to_numpy() == pytest.approx(1)
+    preferred = own["preferred"].astype(bool).unstack("model")
+    assert preferred["prospect"].tolist() == [True] * 3 + [False] * 3
+    assert preferred["expected_value"].tolist() == [False] * 3 + [True] * 3
+    np.testing.assert_array_equal(preferred["prospect"], probability["prospect"] > 0.5)
+    assert own["held_out_log_likelihood"].notna().all() and own["bic"].notna().all()
+
+
+def test_who_lacks_a_model_is_compared_with_none():
+    runs = people(4)
+    runs[0] = RunEvents(runs[0].key, runs[0].events.head(3))
+    _, fits, _ = derive_latents(runs, [MODELS["expected_value"], PROSPECT], COLUMNS)
+    own = fits.to_pandas().set_index("subject")
+    assert own.loc["00", ["model_probability", "preferred"]].isna().all(axis=None)
+    assert own.drop("00")["preferred"].notna().all()
+    _, fits, _ = derive_latents(runs, [PROSPECT], COLUMNS)
+    alone = fits.to_pandas().set_index("subject").drop("00")
+    assert (alone["model_probability"] == 1).all() and alone["preferred"].all()
+
+
 def drop(events: pd.DataFrame) -> pd.DataFrame:
     return events.drop(columns="gain")
 

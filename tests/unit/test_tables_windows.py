@@ -254,6 +254,120 @@ def test_a_new_region_leaves_the_cache_valid(tmp_path, rows):
     assert len(caches) == 1
 
 
+# A region in two tasks of one data set and in another: r of each process there, and who takes part.
+EVIDENCE = [
+    ("ds", "t", "value", 0.35, ("insula", "vmpfc")),
+    ("ds", "t", "salience", 0.05, ("insula",)),
+    ("ds", "t", "vision", None, ("visual",)),
+    ("other", "t", "value", 0.1, ("insula", "vmpfc")),
+    ("other", "t", "salience", 0.5, ("insula",)),
+]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory) -> Tables:
+    """Two people in each of two data sets; one recording has no signals."""
+    rows = [
+        recording(f"{person:02d}", 20, str(run), dataset)
+        for dataset in ("ds", "other")
+        for person in (1, 2)
+        for run in (1, 2)
+    ]
+    signals, fits = [], []
+    for dataset, task, process, r, regions in EVIDENCE:
+        reason = None if r is not None else "nothing to hold it against"
+        shared = {"dataset": dataset, "task": task, "process": process}
+        for row in rows:
+            if row["dataset"] != dataset or (row["subject"], row["run"]) == ("02", "2"):
+                continue
+            who = shared | {"recording": row["recording"], "subject": row["subject"]}
+            more = {"evidence_r": r, "evidence_reason": reason, "regions": list(regions)}
+            signals += [who | more | {"trial": trial} for trial in range(3)]
+            fits += [shared | {"subject": row["subject"], "region": region} for region in regions]
+    series = {region: series_rows(rows, region) for region in LEVELS}
+    more = {"signals": signals, "signal_fits": fits}
+    return open_tables(release(tmp_path_factory.mktemp("judged"), rows, series, more))
+
+
+def whose(windows):
+    """Return the regions, and of which data sets and recordings the windows are."""
+    numbers = {int(n) for batch in windows for n in batch.recording}
+    rows = windows.recordings.select(["dataset", "subject", "run"]).to_pylist()
+    return windows.regions, {tuple(rows[n].values()) for n in numbers}
+
+
+DS = {("ds", "01", "1"), ("ds", "01", "2"), ("ds", "02", "1")}
+OTHER = {("other", *rest) for _, *rest in DS}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "regions", "recordings"),
+    [
+        ({"evidence": {"value": 0.2}}, ("insula", "vmpfc"), DS),
+        ({"evidence": {"value": 0.05}}, ("insula", "vmpfc"), DS | OTHER),
+        # It has to be exceeded.
+        ({"evidence": {"value": 0.1}}, ("insula", "vmpfc"), DS),
+        ({"evidence": {"salience": 0.2}}, ("insula",), OTHER),
+        ({"evidence": {"value": 0.2}, "regions": ["vmpfc", "visual"]}, ("vmpfc",), DS),
+        ({"evidence": 0.2, "regions": ["insula"]}, ("insula",), DS | OTHER),
+        # In the other data set vmPFC has none.
+        ({"evidence": 0.2}, ("insula", "vmpfc"), DS),
+        ({"evidence": {"value": 0.2, "salience": 0.2}}, ("insula", "vmpfc"), DS),
+        ({"evidence": -1.0, "level": "valuation"}, ("insula", "vmpfc"), DS | OTHER),
+    ],
+)
+def test_only_where_there_is_evidence(judged, chosen, regions, recordings):
+    assert whose(judged.windows(5, **chosen)) == (regions, recordings)
+    # The same windows as without evidence, where it leaves them.
+    everything = whose(judged.windows(5, regions=regions))[1]
+    assert recordings < everything and len(everything) == 8
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told", "hint"),
+    [
+        ({"evidence": {"valeu": 0.2}}, "no process valeu is in signals; did you mean value?", ""),
+        ({"evidence": 1.2}, "evidence is 1.2", ""),
+        ({"evidence": {}}, "names no process", "salience, value, vision"),
+        ({"evidence": {"value": 0.4}}, r"none of the regions .* \(value 0.4\)",
+         "the most is 0.35, of value in ds (task t)"),
+        ({"evidence": 0.2, "regions": ["visual"]}, "none of the regions visual",
+         "vision in ds (task t): nothing to hold it against"),
+        ({"evidence": {"value": 0.2}, "regions": ["visual"]}, "none of the regions visual",
+         "they take part in none of value"),
+        ({"evidence": {"value": 0.2}, "split": "test", "shares": (0.4, 0.3, 0.3), "seed": 8},
+         "no fmri recording of the split test", "ask for less"),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_evidence_is_told(judged, chosen, told, hint):
+    with pytest.raises(UsageError, match=told) as caught:
+        judged.windows(5, **chosen)
+    assert hint in str(caught.value.hint)
+
+
+def test_regions_with_evidence_in_different_places(judged, tables, tmp_path):
+    rows = [recording("01", 20, dataset=name) for name in ("a", "b")]
+    of = {"a": "insula", "b": "visual"}
+    shared = [
+        {"dataset": row["dataset"], "task": "t", "process": "p", "subject": "01"} for row in rows
+    ]
+    more = {
+        "signals": [
+            one | {"recording": row["recording"], "evidence_r": 0.3, "trial": 0}
+            for one, row in zip(shared, rows, strict=True)
+        ],
+        "signal_fits": [one | {"region": of[one["dataset"]]} for one in shared],
+    }
+    series = {region: series_rows(rows, region) for region in of.values()}
+    apart = open_tables(release(tmp_path, rows, series, more))
+    with pytest.raises(UsageError, match="evidence of all of insula, visual") as caught:
+        apart.windows(5, evidence=0.2)
+    assert "(insula: a (task t); visual: b (task t))" in str(caught.value.hint)
+    assert apart.windows(5, evidence=0.2, regions=["visual"]).regions == ("visual",)
+    with pytest.raises(UsageError, match="release 1 has no signals"):
+        tables.windows(5, evidence=0.2)
+
+
 READ = """
 import sys
 from braindata import open_tables

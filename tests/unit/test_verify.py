@@ -18,7 +18,7 @@ from braindata.layout import Layout
 from braindata.locking import lock
 from braindata.pull.local import PulledFile, write_manifest
 from braindata.receipts import Receipt, hash_outputs, merkle
-from braindata.stages.job import receipts_hash
+from braindata.stages.job import pairing_hash, receipts_hash
 from braindata.status.jobs import Job
 from braindata.status.planned import Planned
 from braindata.status.verify import repair, verify
@@ -329,6 +329,58 @@ def test_alignment_rests_on_the_stores(layout: Layout) -> None:
     Receipt("align", job.name, 1, {}, {"packed": "other"}, outputs).write(job.receipt(layout))
     (outdated,) = verify(layout.output).findings
     assert (outdated.file, outdated.kind) == (f"aligned/ds/{REGION}.receipt.json", "outdated")
+
+
+def test_pairs_of_regions_rest_on_series_and_trials(layout: Layout) -> None:
+    job = Job("connectivity", ("ds",))
+    write_text(layout.connectivity("ds"), "pairs")
+    outputs = hash_outputs([layout.connectivity("ds")], layout.output)
+    series, trials = (
+        Receipt.read(Job(stage, ("ds", REGION)).receipt(layout)) for stage in ("extract", "derive")
+    )
+    inputs = {REGION: pairing_hash(series, trials)}
+
+    def leave(inputs: dict[str, str], *regions: str) -> None:
+        chosen = {"regions": list(regions)}
+        Receipt(job.stage, job.name, 1, chosen, inputs, outputs).write(job.receipt(layout))
+
+    leave(inputs, REGION)
+    assert verify(layout.output).findings == ()
+    # Of a region that is gone nothing can be said.
+    leave(inputs | {"gone-1": "of another time"}, REGION, "gone-1")
+    assert verify(layout.output).findings == ()
+    leave({REGION: "of another time"}, REGION)
+    (outdated,) = verify(layout.output).findings
+    assert (outdated.file, outdated.kind) == ("derived/ds/connectivity.receipt.json", "outdated")
+    assert outdated.problem.endswith(f": {REGION}")
+    assert outdated.delete == (outdated.file,)
+
+
+@pytest.mark.parametrize("changed", [(), ("trials",), ("latents",), ("latents", "trials")])
+def test_signals_rest_on_trials_and_latents(layout: Layout, changed: tuple[str, ...]) -> None:
+    Planned(("ds",), (REGION,), processes=("value",)).write(layout)
+    files = layout.latents("ds"), layout.latent_fits("ds"), layout.signals("ds", "value")
+    for path in files:
+        write_text(path, path.name)
+    latents, fits, signals = (hash_outputs([path], layout.output) for path in files)
+    fitted = Job("latents", ("ds",))
+    Receipt("latents", "ds", 1, {}, {}, latents | fits).write(fitted.receipt(layout))
+    trials = Receipt.read(Job("derive", ("ds", REGION)).receipt(layout))
+    inputs = {"trials": receipts_hash({REGION: trials}), "latents": sha256_file(files[0])}
+    inputs |= dict.fromkeys(changed, "of another time")
+    job = Job("signals", ("ds", "value"))
+    receipt = Receipt("signals", job.name, 1, {"regions": [REGION]}, inputs, signals)
+    receipt.write(job.receipt(layout))
+    findings = verify(layout.output).findings
+    if not changed:
+        assert findings == ()
+        return
+    (outdated,) = findings
+    assert (outdated.file, outdated.kind) == (
+        "derived/ds/signals/value.receipt.json",
+        "outdated",
+    )
+    assert outdated.problem.endswith(f": {', '.join(changed)}")
 
 
 def test_a_cache_of_series_is_nobodys_concern(layout: Layout) -> None:

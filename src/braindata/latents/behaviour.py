@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +61,9 @@ class Behaviour:
         """Number of stimuli, at least 1."""
         return int(self.state.max(initial=0)) + 1
 
+    @cached_property
     def scaled_outcome(self) -> Floats:
-        """Return the outcomes with the data set's range as 0 to 1."""
+        """The outcomes with the data set's range as 0 to 1."""
         low, high = self.outcome_range
         scaled: Floats = (self.outcome - low) / (high - low)
         return scaled

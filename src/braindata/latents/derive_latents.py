@@ -16,9 +16,9 @@ from braindata.latents.comparison import (
     bic,
     chance_log_likelihood,
     held_out_log_likelihood,
-    model_probabilities,
 )
 from braindata.latents.fitting import PersonFit, fit_group
+from braindata.latents.mixture import compare_models
 from braindata.latents.models.base import Model
 from braindata.tables.schemas import LATENT_FITS, LATENTS
 
@@ -102,11 +102,10 @@ def _fit(model: Model, people: Sequence[Person], columns: Columns, seed: int) ->
     behaviours = [one.person.behaviour for one in fitted]
     group = fit_group(model, behaviours, seed=seed)
     held_out = held_out_log_likelihood(model, behaviours, seed=seed)
-    evidences = group.log_evidences()
-    for one, fit, evidence, trials in zip(fitted, group.people, evidences, held_out, strict=True):
+    for one, fit, trials in zip(fitted, group.people, held_out, strict=True):
         chance = chance_log_likelihood(model, one.person.behaviour)
         both = np.isfinite(trials) & np.isfinite(chance)
-        one.fit, one.group, one.evidence = fit, group.mean, float(evidence)
+        one.fit, one.group, one.evidence = fit, group.mean, fit.log_evidence
         likelihoods, _ = model.evaluate(model.values(fit.mode), one.person.behaviour)
         one.n_trials = int(np.isfinite(likelihoods).sum())
         one.held_out, one.chance = float(trials[both].mean()), float(chance[both].mean())
@@ -124,32 +123,46 @@ def _fit(model: Model, people: Sequence[Person], columns: Columns, seed: int) ->
 
 def _compare(by_model: Sequence[Sequence[_Fitted]]) -> None:
     """Fill in the probabilities of models, over the people whom all of a kind were fitted to."""
-    for kind in {own[0].model.explains for own in by_model if own}:
+    for kind in sorted({own[0].model.explains for own in by_model if own}):
         alike = [own for own in by_model if own[0].model.explains == kind]
-        alike = [own for own in alike if any(one.evidence is not None for one in own)]
+        alike = [own for own in alike if any(one.fit is not None for one in own)]
         everywhere = [
             people
             for people in zip(*alike, strict=True)
-            if all(one.evidence is not None for one in people)
+            if all(one.fit is not None for one in people)
         ]
         if not everywhere:
             continue
-        evidences = np.array([[one.evidence for one in people] for people in everywhere]).T
-        found = model_probabilities(evidences).T
-        for people, probabilities in zip(everywhere, found, strict=True):
-            for one, probability in zip(people, probabilities, strict=True):
-                one.probability = float(probability)
+        if len(alike) == 1:
+            for (one,) in everywhere:
+                one.probability = 1.0
+            continue
+        found = compare_models(
+            [one.model for one in everywhere[0]],
+            [people[0].person.behaviour for people in everywhere],
+            [
+                [one.fit.mode for one in own if one.fit is not None]
+                for own in zip(*everywhere, strict=True)
+            ],
+        )
+        for number, people in enumerate(everywhere):
+            for one, probability, evidence in zip(
+                people, found.probabilities[:, number], found.log_evidences[:, number], strict=True
+            ):
+                one.probability, one.evidence = float(probability), float(evidence)
 
 
 def _preferred(fitted: Sequence[_Fitted]) -> Mapping[str, bool | None]:
-    """Return by model whether it predicts the person best, of those that explain the same."""
+    """Return by model whether it is the person's most probable, of those that explain the same."""
     best: dict[str, float] = {}
     for one in fitted:
-        if one.held_out is not None:
+        if one.probability is not None:
             kind = one.model.explains
-            best[kind] = max(best.get(kind, -np.inf), one.held_out)
+            best[kind] = max(best.get(kind, 0.0), one.probability)
     return {
-        one.model.name: None if one.held_out is None else one.held_out == best[one.model.explains]
+        one.model.name: None
+        if one.probability is None
+        else one.probability == best[one.model.explains]
         for one in fitted
     }
 

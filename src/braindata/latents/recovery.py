@@ -6,17 +6,20 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from braindata.latents.behaviour import Behaviour, Task
-from braindata.latents.comparison import held_out_log_likelihood, model_probabilities
+from braindata.latents.comparison import bic, held_out_log_likelihood
 from braindata.latents.fitting import fit_group
+from braindata.latents.mixture import compare_models
 from braindata.latents.models.base import Model
 from braindata.latents.names import ModelName
 
 Floats = NDArray[np.float64]
+Criterion = Literal["model_probability", "bic", "held_out_log_likelihood"]
 
 # How people differ in the simulations, where it is not as the default prior has it: values of the
 # parameters between which they are spread evenly on the unbounded scale.
@@ -287,11 +290,11 @@ def confusion(
     seed: int,
     *,
     mixed: bool = False,
-) -> Floats:
+    criteria: Sequence[Criterion] = ("model_probability",),
+) -> dict[Criterion, Floats]:
     """Return how often people simulated by one model (rows) are taken for another (columns).
 
-    Parameters set each model apart from the others (`DISTINCT`); each model is fitted to a group,
-    and a person is taken for the most probable one.
+    Parameters set each model apart from the others (`DISTINCT`).
 
     Parameters
     ----------
@@ -306,23 +309,57 @@ def confusion(
     mixed : bool, default=False
         Whether all people are one group. Else each group follows one model, so that the others
         tell of each person what it is: most data sets lie between the two.
+    criteria : sequence of str
+        By which columns of `latent_fits` a person is taken for a model: the most probable one, that
+        with the lowest BIC, or that which predicts held-out trials best.
 
     Returns
     -------
-    ndarray of float64, shape (n_models, n_models)
-        Rows sum to 1.
+    dict of str to ndarray of float64, shape (n_models, n_models)
+        By criterion; rows sum to 1.
     """
     kinds = []
     for row, truth in enumerate(models):
         rng = np.random.default_rng([seed, row])
         truths = draw_people(truth, n_people, rng, DISTINCT[truth.name])
         kinds.append([truth.simulate(values, make(n_trials, rng), rng) for values in truths])
-    winners: list[int] = []
     groups = [[person for kind in kinds for person in kind]] if mixed else kinds
-    for people in groups:
-        evidences = [fit_group(model, people, seed=seed).log_evidences() for model in models]
-        winners += model_probabilities(np.array(evidences)).argmax(axis=0).tolist()
-    counts = np.zeros((len(models), len(models)))
-    for number, winner in enumerate(winners):
-        counts[number // n_people, winner] += 1 / n_people
-    return counts
+    scores = [_scores(models, people, seed, criteria) for people in groups]
+    result: dict[Criterion, Floats] = {}
+    for criterion in criteria:
+        winners = np.concatenate([one[criterion].argmax(axis=0) for one in scores])
+        counts = np.zeros((len(models), len(models)))
+        for number, winner in enumerate(winners):
+            counts[number // n_people, winner] += 1 / n_people
+        result[criterion] = counts
+    return result
+
+
+def _scores(
+    models: Sequence[Model],
+    people: Sequence[Behaviour],
+    seed: int,
+    criteria: Sequence[Criterion],
+) -> dict[Criterion, Floats]:
+    """Return by criterion how well each model does in each person: the highest is best."""
+    fits = [fit_group(model, people, seed=seed) for model in models]
+    scores: dict[Criterion, Floats] = {}
+    if "model_probability" in criteria:
+        modes = [[one.mode for one in fit.people] for fit in fits]
+        scores["model_probability"] = compare_models(models, people, modes).probabilities
+    if "bic" in criteria:
+        scores["bic"] = np.array(
+            [
+                [
+                    -bic(one.log_likelihood, len(model.parameters), person.n_trials)
+                    for one, person in zip(fit.people, people, strict=True)
+                ]
+                for model, fit in zip(models, fits, strict=True)
+            ]
+        )
+    if "held_out_log_likelihood" in criteria:
+        held_out = [held_out_log_likelihood(model, people, seed=seed) for model in models]
+        scores["held_out_log_likelihood"] = np.array(
+            [[np.nanmean(trials) for trials in own] for own in held_out]
+        )
+    return scores

@@ -10,7 +10,7 @@ STEP_VERSION = {
     "head": 1,
     "extract": 5,
     "derive": 5,
-    "latents": 3,
+    "latents": 4,
     "connectivity": 1,
     "signals": 1,
     "publish": 6,

@@ -31,9 +31,9 @@ from braindata.errors import BraindataError
 from braindata.files import sha256_file, write_text
 from braindata.layout import Layout
 from braindata.pack.eeg_store import open_eeg_store
-from braindata.receipts import Outcome, Receipt, merkle, receipt_beside
+from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION
-from braindata.stages.job import Result, log, read_inventory, run_job, used
+from braindata.stages.job import Result, log, pairing_hash, read_inventory, run_job, used
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas import CONNECTIVITY
 from braindata.tables.shards import read_shard, write_shard
@@ -74,7 +74,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         )
         for region in sorted(parameters.regions)
     }
-    inputs = {region: merkle(_made(*both)) for region, both in receipts.items()}
+    inputs = {region: pairing_hash(*both) for region, both in receipts.items()}
     inventory = {row["recording"]: row for row in used(read_inventory(layout, dataset))}
 
     def work() -> Result:
@@ -118,11 +118,6 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
 def names_of(region: str) -> str:
     """Return the name of a region of ``name-hash``."""
     return region.rpartition("-")[0]
-
-
-def _made(series: Receipt, trials: Receipt) -> dict[str, str]:
-    # Which samples of EEG are kept, the store says.
-    return series.outputs | trials.outputs | {"packed": series.inputs["packed"]}
 
 
 def _is_done(recording: str, receipts: Mapping[str, Sequence[Receipt]]) -> bool:

@@ -224,3 +224,9 @@ def unit_receipts(layout: Layout, folder: str, dataset: str) -> dict[str, Receip
 def receipts_hash(receipts: dict[str, Receipt]) -> str:
     """Return one hash over what the jobs of several receipts made."""
     return merkle({name: merkle(receipt.outputs) for name, receipt in receipts.items()})
+
+
+def pairing_hash(series: Receipt, trials: Receipt) -> str:
+    """Return one hash over what a region's pairs with others are made from."""
+    # Which samples of EEG are kept, the store says.
+    return merkle(series.outputs | trials.outputs | {"packed": series.inputs["packed"]})

@@ -15,7 +15,7 @@ from braindata.locking import holder, lock
 from braindata.pull.local import PulledFile, read_manifest
 from braindata.receipts import Receipt, merkle
 from braindata.stages import publish
-from braindata.stages.job import receipts_hash
+from braindata.stages.job import pairing_hash, receipts_hash
 from braindata.status.damage import Finding, Verdict
 from braindata.status.files import (
     STAGING,
@@ -267,6 +267,10 @@ def _basis(layout: Layout, job: Job, receipts: Mapping[Job, Receipt]) -> dict[st
     def get(stage: str, *key: str) -> Receipt | None:
         return receipts.get(Job(stage, key))
 
+    def regions() -> list[str]:
+        # Those that it was made of: what is asked for now may be more.
+        return list(map(str, receipts[job].parameters.get("regions", ())))
+
     match job.stage, job.key:
         case "curate", (dataset,):
             pulled = get("pull", dataset)
@@ -296,6 +300,23 @@ def _basis(layout: Layout, job: Job, receipts: Mapping[Job, Receipt]) -> dict[st
                 return {}
             packed_hash = extracted.inputs.get("packed", "")
             return {"series": merkle(extracted.outputs), "packed": packed_hash}
+        case "connectivity", (dataset,):
+            pairs = {r: (get("extract", dataset, r), get("derive", dataset, r)) for r in regions()}
+            return {
+                region: pairing_hash(series, trials)
+                for region, (series, trials) in pairs.items()
+                if series is not None and trials is not None and "packed" in series.inputs
+            }
+        case "signals", (dataset, _):
+            basis = {}
+            derived = {r: made for r in regions() if (made := get("derive", dataset, r))}
+            if len(derived) == len(regions()):
+                basis["trials"] = receipts_hash(derived)
+            fitted = get("latents", dataset)
+            if fitted is not None:
+                own = layout.latents(dataset).relative_to(layout.output).as_posix()
+                basis["latents"] = fitted.outputs.get(own, "")
+            return basis
         case "publish", _:
             try:
                 chosen = publish.Parameters.model_validate(receipts[job].parameters)

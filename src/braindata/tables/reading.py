@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +65,7 @@ class Tables:
         modality: str | None = None,
         strategy: str = "none",
         kept_only: bool = True,
+        evidence: float | Mapping[str, float] | None = None,
         split: str | None = None,
         shares: tuple[float, float, float] = SHARES,
         seed: int = 0,
@@ -92,6 +93,10 @@ class Tables:
         kept_only : bool
             Only windows in which every region has values and the strategy keeps every sample. If
             false, what is missing is NaN, and `kept` says what scrubbing leaves out.
+        evidence : float or mapping of str to float, optional
+            Only regions that take part in a process of `signals` whose `evidence_r` exceeds this,
+            in recordings of data sets and tasks in which it does for all of them. By process, as
+            ``{"value": 0.2}``; a number is for any process.
         split : {"train", "validation", "test"}, optional
             Only these people. A person, that is data set and subject, is in one split whatever
             else the tables hold; recordings that `alignment` may be fitted on are not in ``test``.
@@ -112,8 +117,8 @@ class Tables:
         Raises
         ------
         UsageError
-            When there is no such region, level, modality, strategy or split, nobody in it, or no
-            such window.
+            When there is no such region, level, modality, strategy, process or split, nobody in
+            it, no evidence, or no such window.
         BraindataError
             When the tables are damaged.
         """
@@ -128,6 +133,7 @@ class Tables:
             modality=modality,
             strategy=strategy,
             kept_only=kept_only,
+            evidence=evidence,
             split=split,
             shares=shares,
             seed=seed,

@@ -522,14 +522,16 @@ LATENT_FITS = pa.schema(
         _number("bic", "Bayesian information criterion; the lowest is best.", "nat"),
         _number(
             "log_evidence",
-            "Log-evidence of the model under the group's prior (Laplace), less the person's share "
-            "of what fitting the prior costs.",
+            "Log-evidence of the model (Laplace) under the prior that its followers set "
+            "(`model_probability`); where it is compared with no other, under the prior that all "
+            "people set.",
             "nat",
         ),
         _number(
             "model_probability",
             "That the person follows this model rather than the others fitted to the same "
-            "behaviour (Stephan et al. 2009, doi:10.1016/j.neuroimage.2009.03.025).",
+            "behaviour, each with a prior set by its followers (Piray et al. 2019, "
+            "doi:10.1371/journal.pcbi.1007043). Null where one of them could not be fitted.",
             "1",
         ),
         _number(
@@ -552,8 +554,8 @@ LATENT_FITS = pa.schema(
         _column(
             "preferred",
             pa.bool_(),
-            "Whether no other model of the same behaviour predicts this person's held-out trials "
-            "better.",
+            "Whether no other model of the same behaviour is more probable in this person "
+            "(`model_probability`).",
         ),
         _column("fitted_on", _STRINGS, "Recordings that it was fitted to."),
         _text("reason", "Why there are no values, here or in `latents`."),

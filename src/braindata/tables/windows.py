@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from braindata.errors import UsageError, nearest
 from braindata.tables.cache import Selection, SeriesCache, open_cache
+from braindata.tables.evidence import Recording, with_evidence
 from braindata.tables.splits import check_split, split_of
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def make_windows(
     modality: str | None,
     strategy: str,
     kept_only: bool,
+    evidence: float | Mapping[str, float] | None,
     split: str | None,
     shares: tuple[float, float, float],
     seed: int,
@@ -160,9 +162,20 @@ def make_windows(
             raise UsageError(f"{name} is {number}: it must be at least 1")
     if split is not None:
         check_split(split)
-    chosen = Selection(_regions(tables, regions, level), strategy, _modality(tables, modality))
+    names, only = _regions(tables, regions, level), None
+    if evidence is not None:
+        names, only = with_evidence(tables, names, evidence)
+    chosen = Selection(names, strategy, _modality(tables, modality))
     decoded = open_cache(tables, chosen, None if cache is None else Path(cache))
     used = _in_split(tables, decoded.recordings, split, seed, shares)
+    if only is not None:
+        used &= _among(decoded.recordings, only)
+        if not used.any():
+            raise UsageError(
+                f"no {chosen.modality} recording{'' if split is None else f' of the split {split}'}"
+                f" is one in which there is evidence of {', '.join(names)}",
+                hint="ask for less evidence, another split or another modality",
+            )
     windows = _whole_windows(decoded, used, length, stride, kept_only)
     if not len(windows[0]):
         raise UsageError(
@@ -252,6 +265,11 @@ def _in_split(
             hint="choose another seed, other shares, or fewer recordings to fit alignment on",
         )
     return found
+
+
+def _among(recordings: pa.Table, only: set[Recording]) -> NDArray[np.bool_]:
+    rows = recordings.select(["dataset", "recording"]).to_pylist()
+    return np.array([(row["dataset"], row["recording"]) in only for row in rows], bool)
 
 
 def _whole_windows(

@@ -94,7 +94,7 @@ def _evaluate(values: Floats, behaviour: Behaviour) -> tuple[Floats, Floats]:
     _run(
         *values,
         behaviour.choice,
-        behaviour.scaled_outcome(),
+        behaviour.scaled_outcome,
         behaviour.state,
         behaviour.sequence,
         np.empty((0, len(behaviour.options))),

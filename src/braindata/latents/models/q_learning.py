@@ -111,7 +111,7 @@ def _make(
         _run(
             *settings(values),
             behaviour.choice,
-            behaviour.scaled_outcome(),
+            behaviour.scaled_outcome,
             behaviour.state,
             behaviour.sequence,
             nothing,
@@ -156,6 +156,8 @@ def in_outcome_units(
 ) -> Floats:
     """Return latents in the units of the outcomes; the models work on a range of 0 to 1."""
     low, high = behaviour.outcome_range
+    if (low, high) == (0.0, 1.0):
+        return latents
     for i in values:
         latents[:, i] = low + (high - low) * latents[:, i]
     for i in differences:

@@ -99,7 +99,9 @@ def _run(
         if chosen < 0:
             continue
         # Since the last trial another rule may have come to hold, all being as likely.
-        n_known = known.sum() + 1
+        n_known = 1
+        for m in range(CAPACITY):
+            n_known += 1 if known[m] else 0
         for m in range(CAPACITY + 1):
             if m == CAPACITY or known[m]:
                 reliability[m] = (1.0 - volatility) * reliability[m] + volatility / n_known
@@ -125,7 +127,8 @@ def _run(
             predicted = min(max(predicted, MIN_PREDICTED), 1.0 - MIN_PREDICTED)
             reliability[m] *= outcome[t] * predicted + (1.0 - outcome[t]) * (1.0 - predicted)
             total += reliability[m]
-        reliability /= total
+        for m in range(CAPACITY + 1):
+            reliability[m] /= total
         latents[t, 2] = outcome[t] - own[chosen]
         own[chosen] += rate * latents[t, 2]
         # Act on: keep, retrieve, or explore.
@@ -175,7 +178,7 @@ def _evaluate(values: Floats, behaviour: Behaviour) -> tuple[Floats, Floats]:
     _run(
         *values,
         behaviour.choice,
-        behaviour.scaled_outcome(),
+        behaviour.scaled_outcome,
         behaviour.state,
         behaviour.sequence,
         np.empty((0, len(behaviour.options))),

@@ -107,7 +107,7 @@ def _evaluate(values: Floats, behaviour: Behaviour) -> tuple[Floats, Floats]:
     _run(
         *values,
         behaviour.choice,
-        behaviour.scaled_outcome(),
+        behaviour.scaled_outcome,
         behaviour.sequence,
         np.empty((0, 2)),
         np.empty(0),
