@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -409,6 +412,28 @@ def test_a_folder_that_cannot_be_written(tables, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="cannot be written here") as caught:
         tables.windows(8, cache=tmp_path / "none")
     assert "cache=FOLDER" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOTDIR, errno.EEXIST])
+def test_a_read_only_disk_or_a_file_in_the_way(tables, monkeypatch, tmp_path, number):
+    def refuse(*_arguments, **_more):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(UsageError, match="cannot be written here") as caught:
+        tables.windows(8, cache=tmp_path / "none")
+    assert "cache=FOLDER" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"length": 8.5}, {"stride": 2.0}, {"stride": 0}, {"seed": -1}, {"seed": "x"},
+     {"batch_size": 2.5}, {"batch_size": None}],
+)  # fmt: skip
+def test_numbers_that_are_no_counts_are_named(tables, tmp_path, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(UsageError, match=re.escape(f"{name} is {value!r}")):
+        tables.windows(**({"length": 8} | wrong), cache=tmp_path)
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):

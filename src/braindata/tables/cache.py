@@ -6,6 +6,7 @@ is made once per contents and selection, and may be deleted at any moment: it is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -36,6 +37,8 @@ VERSION = 1
 ROWS_AT_ONCE = 50
 _WHO = ("dataset", "recording", "subject", "session", "task", "run")
 _FACTS = ("start", "sampling_frequency", "unit")
+# Of a folder of somebody else, on a read-only disk, or of a name that is a file's.
+_NO_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,12 @@ def open_cache(tables: Tables, selection: Selection, parent: Path | None = None)
                 finally:
                     shutil.rmtree(part, ignore_errors=True)
                 cache = SeriesCache(folder)
-    except PermissionError as error:
+    except OSError as error:
+        # A disk that is full is another matter: it is what cannot be written then.
+        if error.errno not in _NO_FOLDER:
+            raise
         raise UsageError(
-            "the cache of decoded series cannot be written here",
+            f"the cache of decoded series cannot be written here ({os.strerror(error.errno)})",
             file=parent,
             hint="name a folder of yours: windows(…, cache=FOLDER)",
         ) from error

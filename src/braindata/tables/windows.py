@@ -157,9 +157,11 @@ def make_windows(
 ) -> Windows:
     """Return the windows of a release; see `Tables.windows`."""
     stride = length if stride is None else stride
-    for name, number in (("length", length), ("stride", stride), ("batch_size", batch_size)):
-        if number < 1:
-            raise UsageError(f"{name} is {number}: it must be at least 1")
+    whole = {"length": length, "stride": stride, "batch_size": batch_size, "seed": seed}
+    for name, number in whole.items():
+        least = 0 if name == "seed" else 1
+        if not isinstance(number, int | np.integer) or number < least:
+            raise UsageError(f"{name} is {number!r}: it must be a whole number of at least {least}")
     if split is not None:
         check_split(split)
     names, only = _regions(tables, regions, level), None
