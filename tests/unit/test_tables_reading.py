@@ -188,6 +188,31 @@ def test_damage_is_named(output, tmp_path):
         open_tables(folder, 1).trials.to_pyarrow()
 
 
+def test_one_changed_bit_is_damage_and_no_other_value(output, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(output, folder)
+    view = open_tables(folder).trials
+    broken = view.files[1]
+    content = broken.read_bytes()
+    n_data = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    sound = view.to_pyarrow()
+    broken.unlink()
+    n_told = 0
+    for place in np.linspace(4, n_data - 1, 60).astype(int):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        broken.write_bytes(changed)
+        try:
+            found = view.to_pyarrow()
+        except BraindataError as error:
+            assert error.file == str(broken)
+            n_told += 1
+        else:
+            # A bit of a page's header, such as its statistics, of which no value is made.
+            assert found.equals(sound)
+    assert n_told > 20
+
+
 def test_the_package_exports_it_lazily():
     assert braindata.open_tables is open_tables
     assert "open_tables" in dir(braindata)

@@ -403,11 +403,16 @@ def test_whoever_is_not_there_is_told(project):
             find_person(layout, wrong)
 
 
-def test_damaged_tables_are_named_before_anything_goes(project):
+@pytest.mark.parametrize("short", [True, False])
+def test_damaged_tables_are_named_before_anything_goes(project, short):
     layout = Layout(project / "results")
     broken = open_tables(layout.output).trials.files[0]
+    content = broken.read_bytes()
     broken.unlink()
-    broken.write_bytes(b"PAR1")
+    # One bit, of the last value of the file: written anew, it would pass for sound.
+    changed = bytearray(content)
+    changed[-9 - int.from_bytes(content[-8:-4], "little")] ^= 1
+    broken.write_bytes(content[:4] if short else changed)
     with pytest.raises(BraindataError, match="a file of `trials` is damaged") as told:
         withdraw(project)
     assert told.value.file == str(broken)

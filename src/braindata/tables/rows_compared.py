@@ -104,7 +104,7 @@ def _rows(files: Sequence[Path]) -> dict[Group, Counter[tuple[int, int]]]:
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield from file.iter_batches()
     except (OSError, pa.ArrowInvalid) as error:
         raise BraindataError(

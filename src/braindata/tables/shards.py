@@ -93,6 +93,8 @@ def write_shard(table: pa.Table, path: Path, name: str) -> None:
             column_encoding=dict.fromkeys(_float_leaves(rows.schema), "BYTE_STREAM_SPLIT"),
             row_group_size=ROWS_PER_GROUP,
             write_statistics=True,
+            # Without it a byte that has changed reads as another value.
+            write_page_checksum=True,
             version="2.6",
         )
 
@@ -107,7 +109,7 @@ def read_shard(path: Path, name: str) -> pa.Table:
     """
     check_shard(path, name)
     try:
-        return pq.read_table(path, partitioning=None)
+        return pq.read_table(path, partitioning=None, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
         raise _broken(path) from error
 

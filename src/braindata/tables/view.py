@@ -146,7 +146,11 @@ class TableView:
         dataset = ds.FileSystemDataset.from_paths(
             [file.path for file in files],
             schema=self.schema,
-            format=ds.ParquetFileFormat(),
+            format=ds.ParquetFileFormat(
+                default_fragment_scan_options=ds.ParquetFragmentScanOptions(
+                    page_checksum_verification=True
+                )
+            ),
             filesystem=pa.fs.SubTreeFileSystem(str(self.folder), pa.fs.LocalFileSystem()),
         )
         names = None if columns is None else list(columns)
@@ -226,7 +230,9 @@ class TableView:
     def _first_broken(self, files: Sequence[ShardFile]) -> Path | None:
         for file in files:
             try:
-                pq.read_table(self.folder / file.path, partitioning=None)
+                pq.read_table(
+                    self.folder / file.path, partitioning=None, page_checksum_verification=True
+                )
             except (OSError, pa.ArrowInvalid):
                 return self.folder / file.path
         return None

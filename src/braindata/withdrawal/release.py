@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from braindata.errors import BraindataError
+from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.tables.delta import forget_before, schema_hash, table_state
 from braindata.tables.publish import locked, publish
@@ -128,6 +129,9 @@ def _shards(release: Release, dataset: str, gone: Gone, staging: Path) -> dict[s
         for n, file in enumerate(release.tables[name].files):
             path = release.folder / name / file.path
             try:
+                # Written anew, damage would get a name that says it is sound.
+                if sha256_file(path) != file.sha256:
+                    raise pa.ArrowInvalid("it is not what was published")
                 rows = pq.read_table(path, partitioning=None)
             except (OSError, pa.ArrowInvalid) as error:
                 raise BraindataError(
