@@ -272,7 +272,10 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
 
 @pytest.mark.parametrize("stage", ["preprocess", "extract", "derive", "connectivity", "signals"])
 def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None:
-    path = leave_receipts(plan)[stage]
+    paths = leave_receipts(plan)
+    path = paths[stage]
+    # One job of Snakemake makes what is preprocessed and what is packed of it.
+    packed = [paths["pack"]] if stage == "preprocess" else []
     made = path.with_name("made")
     made.write_text("whole")
     receipt = Receipt.read(path)
@@ -280,7 +283,7 @@ def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None
     receipt.write(path)
     assert plan.stale_receipts() == []
     os.truncate(made, 4)
-    assert plan.stale_receipts() == [path]
+    assert plan.stale_receipts() == [path, *packed]
     # What is gone Snakemake sees, where it is asked for.
     made.unlink()
     assert plan.stale_receipts() == []
