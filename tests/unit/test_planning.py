@@ -270,6 +270,24 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
     assert plan.stale_receipts() == []
 
 
+def test_files_of_the_future_are_brought_to_the_present(plan: Plan) -> None:
+    # Or Snakemake fails each job that rests on them: its outputs would be older.
+    paths = leave_receipts(plan)
+    ahead, long_ago = time.time() + 86_400, 1_000_000_000
+    shard = paths["extract"].with_name("shard.parquet")
+    shard.touch()
+    future = {shard} | {path for stage, path in paths.items() if stage != "latents"}
+    for path in future:
+        os.utime(path, (ahead, ahead))
+    os.utime(paths["latents"], (long_ago, long_ago))
+    claim(plan)
+    assert paths["latents"].stat().st_mtime == long_ago
+    dates = {path.stat().st_mtime for path in future}
+    # All of one time: none is newer than what was made from it.
+    assert len(dates) == 1
+    assert dates.pop() <= time.time()
+
+
 @pytest.mark.parametrize("stage", ["preprocess", "extract", "derive", "connectivity", "signals"])
 def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None:
     paths = leave_receipts(plan)
