@@ -39,8 +39,6 @@ from braindata.latents.registry import MODELS
 MIN_PARAMETER, MIN_ERROR, MIN_OWN, MAX_CPU = 0.85, 0.99, 0.7, 0.5
 EXCEPTIONS = {
     ("q_learning_forgetting", "forgetting"),
-    ("q_learning_forgetting", "learning_rate"),
-    ("q_learning_forgetting", "inverse_temperature"),
     ("volatile_bayes", "meta_volatility"),
     ("rule_reliability", "rule_volatility"),
 }
