@@ -336,9 +336,9 @@ def tables(output: Path) -> None:
 @cli.command(epilog=example("braindata export results my-tables"))
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--release", type=click.IntRange(1), help="Which release; the newest by default.")
+@click.option("--release", metavar="N", help="Which release, or its tag; the newest by default.")
 @click.option("--name", default="braindata", show_default=True, help="What the data are called.")
-def export(output: Path, folder: Path, release: int | None, name: str) -> None:
+def export(output: Path, folder: Path, release: str | None, name: str) -> None:
     """Write one release to pass on: plain Parquet folders that describe themselves.
 
     Beside a folder per table there are README.md, which is a dataset card for Hugging Face,

@@ -287,6 +287,19 @@ def test_each_model_has_its_rows() -> None:
     )
 
 
+def test_the_order_of_the_file_changes_no_estimate() -> None:
+    events = pd.DataFrame({"onset": onsets(40), "duration": 1.0, "trial_type": list("abcde") * 8})
+    order = np.random.default_rng(0).permutation(40)
+    columns = ["trial", "model", "delay", "estimate", "estimate_se", "noise_ceiling"]
+    one, other = (
+        derived(rows).select(columns).to_pandas().set_index(["model", "delay", "trial"])
+        for rows in (events, events.iloc[order].reset_index(drop=True))
+    )
+    for _, own in one.groupby(level=[0, 1], dropna=False):
+        of_other = other.loc[own.index].to_numpy()
+        np.testing.assert_allclose(of_other, own.to_numpy()[order], rtol=1e-9)
+
+
 def test_overlapping_late_and_broken_trials() -> None:
     events = pd.DataFrame(
         {

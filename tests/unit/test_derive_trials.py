@@ -241,6 +241,16 @@ def test_columns_are_those_that_the_data_set_names():
     assert rows(EventMapping())[0]["columns"] == rows(mapping)[0]["columns"]
 
 
+def test_a_word_among_response_times_costs_only_itself():
+    events = read_events(
+        "onset duration response_time\n10 1 0.5\n40 1 slow\n70 1 -1.5\n90 1 inf\n120 1 n/a\n"
+    )
+    table = derive_trials(series_table(series_row(noise())), [recording(events)], PLAIN)[0]
+    assert table["response_time"].to_pylist() == [0.5, None, -1.5, None, None]
+    texts = [json.loads(one)["response_time"] for one in table["columns"].to_pylist()]
+    assert texts == ["0.5", "slow", "-1.5", "inf", None]
+
+
 def test_a_column_that_no_file_has_is_a_slip_of_the_pen():
     one = read_events("onset duration condition\n10 1 x\n")
     require_columns({"trial_type": "condition"}, [one], "ds")

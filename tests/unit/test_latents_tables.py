@@ -13,6 +13,7 @@ from braindata.derive.trials import NO_IMAGE, behaviour_trials
 from braindata.errors import UsageError
 from braindata.latents.columns import Columns, RunEvents, read_people
 from braindata.latents.derive_latents import SEPARATED, derive_latents
+from braindata.latents.recovery import walking_bandit
 from braindata.latents.registry import MODELS
 from braindata.tables.keys import RecordingKey
 
@@ -68,6 +69,27 @@ def test_a_row_per_trial_and_latent_whose_values_are_the_model_s():
     expected = events["gain"] + one["value"]["loss_aversion"] * events["loss"]
     expected = np.where(events["answer"] == "yes", expected, 0.0)
     np.testing.assert_allclose(value, expected)
+
+
+def test_learning_follows_the_clock_and_not_the_file():
+    model, columns = MODELS["q_learning"], Columns(choice="choice", outcome="outcome")
+    rng = np.random.default_rng(0)
+    runs = []
+    for i in range(3):
+        behaviour = model.simulate(np.array([0.4, 5.0]), walking_bandit(80, rng), rng)
+        events = pd.DataFrame({"onset": np.arange(80) * 4.0, "outcome": behaviour.outcome})
+        events["choice"] = [behaviour.options[c] for c in behaviour.choice]
+        runs.append(RunEvents(key(f"{i:02d}"), events))
+    sorted_, fits, _ = derive_latents(runs, [model], columns)
+    order = np.random.default_rng(1).permutation(80)
+    shuffled = [RunEvents(one.key, one.events.iloc[order]) for one in runs]
+    other, fits_of_other, _ = derive_latents(shuffled, [model], columns)
+    assert fits_of_other.equals(fits)
+    # Rows stay in the order of the file: its row k is the trial that was order[k] by time.
+    expected, found = (t["value"].to_numpy().reshape(3, 80, -1) for t in (sorted_, other))
+    assert other["trial"].equals(sorted_["trial"])
+    assert np.isfinite(expected).any()
+    np.testing.assert_array_equal(found, expected[:, order])
 
 
 def test_oddities_are_told_and_left_out():

@@ -250,6 +250,8 @@ def test_the_command_and_where_it_refuses(output, tmp_path):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     run = braindata("export", str(output), str(tmp_path / "c"), "--release", "9")
     assert run.returncode == 2 and "there are: 1" in run.stderr
+    run = braindata("export", str(output), str(tmp_path / "c"), "--release", "papr")
+    assert run.returncode == 2 and "no release has the tag papr" in run.stderr
     for inside in (output, output / "out", output / "tables" / "out"):
         with pytest.raises(UsageError, match="no place for an export"):
             export_release(output, inside)

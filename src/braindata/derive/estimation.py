@@ -193,6 +193,8 @@ def _as_rows(
     reasons = design.reasons(made.reasons)
     blank = np.array([reason is not None for reason in reasons], dtype=np.bool_)
     estimate = np.where(blank, np.nan, made.estimate * scale)
+    # The ceiling is of earlier and later trials; a file need not be sorted.
+    order = np.argsort(design.onsets, kind="stable")
     return Estimates(
         _nullable(estimate),
         _nullable(np.where(blank, np.nan, made.standard_error * scale)),
@@ -205,7 +207,7 @@ def _as_rows(
         model,
         _hrf(model, parameters),
         delay,
-        noise_ceiling(estimate, conditions),
+        noise_ceiling(estimate[order], [conditions[i] for i in order]),
     )
 
 

@@ -310,7 +310,10 @@ def _text(value: Json) -> str | None:
 
 
 def _float(value: Json, scale: float) -> float | None:
-    if isinstance(value, bool | str) or value is None:
+    # One cell with a word makes texts of a whole column: the others are numbers all the same.
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool | str) or value is None or not np.isfinite(value):
         return None
     return float(value) * scale
 

@@ -65,6 +65,16 @@ class RunEvents:
     key: RecordingKey
     events: pd.DataFrame
 
+    def in_time(self) -> RunEvents:
+        """Return the events in the order of their onsets; their index is the row in the file.
+
+        What is learned depends on the order, and files need not be sorted.
+        """
+        events = self.events.reset_index(drop=True)
+        if "onset" in events.columns:
+            events = events.sort_values("onset", kind="stable")
+        return RunEvents(self.key, events)
+
 
 @dataclass(frozen=True)
 class Person:
@@ -75,7 +85,7 @@ class Person:
     subject, task : str
         Who, and in which task.
     runs : list of RunEvents
-        The recordings, by name.
+        The recordings, by name, their events in the order of time.
     behaviour : Behaviour
         All of their trials, one after the other.
     oddities : list of str
@@ -110,7 +120,7 @@ def read_people(runs: Sequence[RunEvents], columns: Columns) -> list[Person]:
     tasks: dict[str, dict[str, list[RunEvents]]] = {}
     for run in sorted(runs, key=lambda one: one.key.recording):
         of_task = tasks.setdefault(run.key.task or "", {})
-        of_task.setdefault(run.key.subject or "", []).append(run)
+        of_task.setdefault(run.key.subject or "", []).append(run.in_time())
     people = []
     for task, of_task in sorted(tasks.items()):
         everybody = [run for own in of_task.values() for run in own]

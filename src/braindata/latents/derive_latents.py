@@ -172,7 +172,10 @@ def _latent_rows(one: _Fitted) -> pa.Table:
     if one.fit is not None and one.reason is None:
         _, values = model.evaluate(model.values(one.fit.mode), person.behaviour)
     keys = [run.key for run in person.runs for _ in range(len(run.events))]
-    trials = [trial for run in person.runs for trial in range(len(run.events))]
+    # In the order of the file, whose rows `trial` counts; values are in the order of time.
+    trials = np.concatenate([run.events.index.to_numpy() for run in person.runs])
+    order = np.lexsort((trials, person.behaviour.sequence))
+    trials, values = trials[order], values[order]
     columns: dict[str, Any] = {
         name: [getattr(key, name) for key in keys for _ in model.latents]
         for name in ("dataset", "recording", "subject", "session", "task", "run")

@@ -21,7 +21,7 @@ CROISSANT = "croissant.json"
 
 
 def export_release(
-    path: Path | str, folder: Path, version: int | None = None, name: str = "braindata"
+    path: Path | str, folder: Path, version: int | str | None = None, name: str = "braindata"
 ) -> Release:
     """Write one release as a folder to pass on, or write nothing.
 
@@ -31,8 +31,8 @@ def export_release(
         An output folder, or its `tables` folder.
     folder : Path
         Where to; it must not be there yet, or be empty.
-    version : int, optional
-        Which release; the latest by default.
+    version : int or str, optional
+        Which release, by its number or a tag; the latest by default.
     name : str
         What the data set is called.
 
