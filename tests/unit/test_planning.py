@@ -160,9 +160,11 @@ def test_units_come_from_the_receipt(plan: Plan) -> None:
     path = plan.layout.receipt("curated", "ds")
     with pytest.raises(BraindataError, match="missing"):
         plan.units("ds")
+    assert plan.n_recordings("ds") == 0
     notes = {"units": {"sub-02": 1, "sub-01": 2}}
     Receipt("curate", "ds", 1, {}, {}, recordings={"a": Outcome("done")}, notes=notes).write(path)
     assert plan.units("ds") == ["sub-01", "sub-02"]
+    assert plan.n_recordings("ds") == 3
 
 
 def test_planning_imports_no_numerical_library(repository: Path) -> None:
