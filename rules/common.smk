@@ -47,13 +47,21 @@ wildcard_constraints:
     process=r"[a-z][a-z0-9_]*",
 
 
-def per_attempt(first, with_eeg=None):
-    """What a job needs, as much more at each attempt as at the first; of EEG it may be more."""
-    if with_eeg is None:
+def per_attempt(first, with_eeg=None, per_recording=0):
+    """What a job needs, as much more at each attempt as at the first.
+
+    Of EEG it may be more, and with each recording of the data set.
+    """
+    if with_eeg is None and not per_recording:
         return lambda wildcards, attempt: first * attempt
-    return lambda wildcards, attempt: attempt * (
-        with_eeg if wildcards.dataset in PLAN.sensors else first
-    )
+
+    def needs(wildcards, attempt):
+        dataset = wildcards.dataset
+        base = first if with_eeg is None or dataset not in PLAN.sensors else with_eeg
+        # Snakemake asks again when the job can start: by then the data set is curated.
+        return attempt * (base + round(per_recording * PLAN.n_recordings(dataset)))
+
+    return needs
 
 
 def output_folder(wildcards):

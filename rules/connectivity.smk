@@ -21,7 +21,7 @@ rule connectivity:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=per_attempt(2000),
+        mem_mb=per_attempt(2000, per_recording=1.5),
         runtime=per_attempt(120),
     params:
         folder=output_folder,

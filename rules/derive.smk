@@ -13,7 +13,7 @@ rule derive:
         "../environment.yml"
     threads: 1
     resources:
-        mem_mb=per_attempt(1000, with_eeg=2000),
+        mem_mb=per_attempt(1000, with_eeg=2000, per_recording=1.5),
         runtime=per_attempt(30, with_eeg=120),
     params:
         folder=output_folder,

@@ -10,6 +10,7 @@ from pathlib import Path
 from braindata.errors import UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
+from braindata.locking import NAME as LOCK
 from braindata.locking import lock
 from braindata.planning import Plan
 from braindata.receipts import void_beside
@@ -19,6 +20,21 @@ from braindata.status.planned import TOLD_VARIABLE, Planned
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Folders whose jobs may name their files otherwise the next time, and remove the earlier ones.
 SUPERSEDING = ("derivatives", "packed")
+# What rules name as input or output, of all files of a stage.
+DECLARED = (
+    "raw/*.*",
+    "curated/*.*",
+    "derivatives/*/*.json",
+    "packed/*.json",
+    "packed/*/*.json",
+    "head/*.*",
+    "series/*/*.*",
+    "aligned/*/*.*",
+    "derived/*/*.*",
+    "derived/*/*/*.*",
+    "tables/*.json",
+    "report/*.*",
+)
 
 
 def job_environment() -> None:
@@ -77,6 +93,7 @@ def claim(plan: Plan) -> None:
             receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()
+    bring_to_present(plan.layout.output)
     Planned(
         tuple(plan.datasets),
         tuple(plan.regions),
@@ -86,6 +103,23 @@ def claim(plan: Plan) -> None:
     ).write(plan.layout)
     if TOLD_VARIABLE in os.environ:
         write_text(Path(os.environ[TOLD_VARIABLE]), str(plan.layout.output.resolve()))
+
+
+def bring_to_present(output: Path) -> list[Path]:
+    """Give files of rules that are dated in the future the present time, and return their paths.
+
+    They were written while a clock was ahead. Snakemake fails any job whose output is older than
+    its input, so nothing that rests on them could be made before their time has come. Only for
+    whoever holds the lock: what was last written to it says what time it is where the files lie.
+    """
+    now = (output / LOCK).stat().st_mtime_ns
+    ahead = []
+    for pattern in DECLARED:
+        for path in sorted(output.glob(pattern)):
+            if path.is_file() and path.stat().st_mtime_ns > now:
+                os.utime(path, ns=(now, now))
+                ahead.append(path)
+    return ahead
 
 
 def _require_raw(plan: Plan) -> None:

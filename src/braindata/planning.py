@@ -99,7 +99,7 @@ class Plan:
         region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
         self.placing = Placing(region_files, spaces)
         self._told: dict[tuple[str, str | None, str | None], str] = {}
-        self._units: dict[str, tuple[int, list[str]]] = {}
+        self._units: dict[str, tuple[int, dict[str, int]]] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
@@ -387,10 +387,22 @@ class Plan:
         Asked for by every job of a data set, so it is kept until the file changes, which it does
         when the data set is curated anew in this very run.
         """
+        return list(self._recordings_of_units(dataset))
+
+    def n_recordings(self, dataset: str) -> int:
+        """Return how many recordings of a data set are used; 0 while it is not curated."""
+        if not self.layout.receipt("curated", dataset).is_file():
+            return 0
+        return sum(self._recordings_of_units(dataset).values())
+
+    def _recordings_of_units(self, dataset: str) -> dict[str, int]:
         path = self.layout.receipt("curated", dataset)
         version = path.stat().st_mtime_ns if path.is_file() else 0
-        if self._units.get(dataset, (None, []))[0] != version:
-            self._units[dataset] = (version, sorted(Receipt.read(path).notes["units"]))
+        if self._units.get(dataset, (None, {}))[0] != version:
+            self._units[dataset] = (
+                version,
+                dict(sorted(Receipt.read(path).notes["units"].items())),
+            )
         return self._units[dataset][1]
 
 

@@ -50,6 +50,12 @@ def mend(plugin: Any) -> None:
             answers.append(told[0])
         return told
 
+    def lose(executor: Any, job: Any) -> None:
+        told = LOST.format(number=job.external_jobid)
+        # Our messages of failed jobs show what their logs say, and this one has none.
+        executor.logger.warning(told)
+        executor.report_job_error(job, msg=told)
+
     async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncIterator[Any]:
         # Of two jobs with one number, the controller has forgotten the one that had it first.
         times = Counter(job.external_jobid for job in active_jobs)
@@ -57,7 +63,7 @@ def mend(plugin: Any) -> None:
         for job in active_jobs:
             number = job.external_jobid
             if times[number] > 1 and number in owners and owners[number] is job:
-                self.report_job_error(job, msg=LOST.format(number=number))
+                lose(self, job)
             else:
                 kept.append(job)
         owners.clear()
@@ -83,7 +89,7 @@ def mend(plugin: Any) -> None:
                 yield job
             else:
                 del lacking[number]
-                self.report_job_error(job, msg=LOST.format(number=number))
+                lose(self, job)
 
     plugin.query_job_status = remember
     plugin.Executor.check_active_jobs = check_active_jobs

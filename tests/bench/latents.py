@@ -5,11 +5,11 @@
 With OPENBLAS_NUM_THREADS=1, as `make` sets it: more threads take ten times the CPU time.
 
 Prints per model: the correlation over people of true and fitted parameters (on the unbounded
-scale), the median over people of the correlation over trials of true and fitted latents, the share
-of people taken for their own model, and CPU seconds per person, held-out likelihood included. Where
-people of all models are one group, also by criteria other than `model_probability`, which are shown
-and not held against anything. With ``--write`` the tables of the page are replaced by what was
-measured.
+scale), in how many people the 95 % interval holds the true one, the median over people of the
+correlation over trials of true and fitted latents, the share of people taken for their own model,
+and CPU seconds per person, held-out likelihood included. Where people of all models are one group,
+also by criteria other than `model_probability`, which are shown and not held against anything. With
+``--write`` the tables of the page are replaced by what was measured.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ from braindata.latents.registry import MODELS
 MIN_PARAMETER, MIN_ERROR, MIN_OWN, MAX_CPU = 0.85, 0.99, 0.7, 0.5
 EXCEPTIONS = {
     ("q_learning_forgetting", "forgetting"),
-    ("q_learning_forgetting", "learning_rate"),
-    ("q_learning_forgetting", "inverse_temperature"),
     ("volatile_bayes", "meta_volatility"),
     ("rule_reliability", "rule_volatility"),
 }
@@ -82,7 +80,7 @@ def main() -> None:
         found = recover(model, chosen.people, chosen.trials, chosen.seed)
         missed += short_of(model, found)
         rows.append(
-            f"| `{model.name}` | {_listed(found.parameters, 2)} | {_listed(found.latents, 3)} "
+            f"| `{model.name}` | {_recovered(found)} | {_listed(found.latents, 3)} "
             f"| {found.cpu:.2f} |"
         )
         print(rows[-1], flush=True)
@@ -144,6 +142,12 @@ def _table(title: str, names: Sequence[str], rows: Mapping[str, Iterable[float]]
     for name, row in rows.items():
         lines.append(f"| {name} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
     return "\n".join(lines)
+
+
+def _recovered(found: Recovery) -> str:
+    return ", ".join(
+        f"{name} {r:.2f} ({found.coverage[name]:.0%})" for name, r in found.parameters.items()
+    )
 
 
 def _listed(figures: dict[str, float], digits: int) -> str:

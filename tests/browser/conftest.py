@@ -31,6 +31,7 @@ class Site:
             "quality": "quality.html",
             "subject": "subjects/localizer/sub-001.html",
             "methods": "methods.html",
+            "cost": "cost.html",
             "recording": page_name("localizer", "sub-001_task-oneback_run-01_bold"),
             "quarantined": page_name("localizer", HOSTILE_RECORDING),
         }

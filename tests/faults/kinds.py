@@ -242,7 +242,7 @@ def hanging_download(scene: Scene) -> Faulty:
     scene.site.faults.clear()
     text = scene.project.said + scene.project.logs()
     # One that hangs once is tried again by itself; nobody needs to know.
-    wanted, said = (0, "") if once else (1, "has said nothing|timed out|time")
+    wanted, said = (0, "") if once else (1, "stalled: nothing came for 2 s")
     if exit_code != wanted or not re.search(said, text):
         return Faulty(-1, text)
     return Faulty(exit_code, text)

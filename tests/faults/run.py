@@ -23,6 +23,7 @@ spoke otherwise than it should. Needs root, for small disks and read-only folder
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import sys
@@ -203,6 +204,8 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(N_SEEDS)))
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     options = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("only root may mount a small disk, or make a folder read-only: sudo -E …")
     kinds = [kind for kind in KINDS if kind.name in options.kinds]
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
         work = (options.keep or Path(scratch)).resolve()

@@ -16,9 +16,9 @@ from braindata.latents.comparison import (
     held_out_log_likelihood,
     model_probabilities,
 )
-from braindata.latents.fitting import fit_group
+from braindata.latents.fitting import Search, fit_group
 from braindata.latents.models.base import Parameter
-from braindata.latents.recovery import gambles, recover
+from braindata.latents.recovery import SPREADS, draw_people, gambles, recover, task_for
 from braindata.latents.registry import MODELS
 
 PROSPECT = MODELS["prospect"]
@@ -73,6 +73,36 @@ def test_the_mode_is_stationary_and_the_curvature_analytic():
         extra[1, 1] = (sensitivity * value * (accepted - p)).sum()
         curvature = (slopes.T * (p * (1 - p))) @ slopes - extra
         np.testing.assert_allclose(own.curvature, curvature, rtol=1e-3, atol=1e-2)
+
+
+def test_sampled_covariances_are_those_of_the_curvature_where_that_is_known():
+    people = gamblers(6)
+    fit = fit_group(PROSPECT, people)
+    for person, own in zip(people, fit.people, strict=True):
+        search = Search(PROSPECT, person, np.ones(person.n_trials, bool))
+        found = search.sampled_covariance(own.mode, fit.mean, fit.sd, seed=0)
+        np.testing.assert_allclose(np.sqrt(np.diag(found)), own.sd, rtol=0.3)
+        again = search.sampled_covariance(own.mode, fit.mean, fit.sd, seed=0)
+        np.testing.assert_array_equal(found, again)
+
+
+def test_intervals_hold_the_truth_where_the_likelihood_has_jumps():
+    model = MODELS["rule_reliability"]
+    rng = np.random.default_rng(2)
+    truths = draw_people(model, 16, rng, SPREADS[model.name])
+    people = [model.simulate(true, task_for(model, 200, rng), rng) for true in truths]
+    fit = fit_group(model, people)
+    away = np.array(
+        [
+            (own.mode - model.unbounded(t)) / own.sd
+            for own, t in zip(fit.people, truths, strict=True)
+        ]
+    )
+    # 95 % intervals by curvature hold the learning rate and the volatility in 36 % of people.
+    held = np.mean(np.abs(away) < 1.96, axis=0)
+    assert (held >= 0.8).all(), held
+    # They are not merely wide: the prior of the simulation is wider still.
+    assert np.median([own.sd[0] for own in fit.people]) < 0.8
 
 
 def test_trials_that_are_masked_do_not_count():

@@ -160,9 +160,11 @@ def test_units_come_from_the_receipt(plan: Plan) -> None:
     path = plan.layout.receipt("curated", "ds")
     with pytest.raises(BraindataError, match="missing"):
         plan.units("ds")
+    assert plan.n_recordings("ds") == 0
     notes = {"units": {"sub-02": 1, "sub-01": 2}}
     Receipt("curate", "ds", 1, {}, {}, recordings={"a": Outcome("done")}, notes=notes).write(path)
     assert plan.units("ds") == ["sub-01", "sub-02"]
+    assert plan.n_recordings("ds") == 3
 
 
 def test_planning_imports_no_numerical_library(repository: Path) -> None:
@@ -270,9 +272,30 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
     assert plan.stale_receipts() == []
 
 
+def test_files_of_the_future_are_brought_to_the_present(plan: Plan) -> None:
+    # Or Snakemake fails each job that rests on them: its outputs would be older.
+    paths = leave_receipts(plan)
+    ahead, long_ago = time.time() + 86_400, 1_000_000_000
+    shard = paths["extract"].with_name("shard.parquet")
+    shard.touch()
+    future = {shard} | {path for stage, path in paths.items() if stage != "latents"}
+    for path in future:
+        os.utime(path, (ahead, ahead))
+    os.utime(paths["latents"], (long_ago, long_ago))
+    claim(plan)
+    assert paths["latents"].stat().st_mtime == long_ago
+    dates = {path.stat().st_mtime for path in future}
+    # All of one time: none is newer than what was made from it.
+    assert len(dates) == 1
+    assert dates.pop() <= time.time()
+
+
 @pytest.mark.parametrize("stage", ["preprocess", "extract", "derive", "connectivity", "signals"])
 def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None:
-    path = leave_receipts(plan)[stage]
+    paths = leave_receipts(plan)
+    path = paths[stage]
+    # One job of Snakemake makes what is preprocessed and what is packed of it.
+    packed = [paths["pack"]] if stage == "preprocess" else []
     made = path.with_name("made")
     made.write_text("whole")
     receipt = Receipt.read(path)
@@ -280,7 +303,7 @@ def test_a_receipt_whose_file_is_cut_off_is_void(plan: Plan, stage: str) -> None
     receipt.write(path)
     assert plan.stale_receipts() == []
     os.truncate(made, 4)
-    assert plan.stale_receipts() == [path]
+    assert plan.stale_receipts() == [path, *packed]
     # What is gone Snakemake sees, where it is asked for.
     made.unlink()
     assert plan.stale_receipts() == []

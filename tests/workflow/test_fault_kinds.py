@@ -15,6 +15,7 @@ from tests.unit.openneuro_server import OpenNeuro
 from .conftest import Project, Run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seed", "stage"),
     [

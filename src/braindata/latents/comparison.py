@@ -78,7 +78,15 @@ def held_out_log_likelihood(
         if not any(mask.any() for mask in inside):
             continue
         outside = [~mask for mask in inside]
-        fit = fit_group(model, people, outside, seed=seed, n_starts=n_starts, max_rounds=MAX_ROUNDS)
+        fit = fit_group(
+            model,
+            people,
+            outside,
+            seed=seed,
+            n_starts=n_starts,
+            max_rounds=MAX_ROUNDS,
+            intervals=False,
+        )
         for person, own, mask, result in zip(people, fit.people, inside, held_out, strict=True):
             trials, _ = model.evaluate(model.values(own.mode), person)
             result[mask] = trials[mask]

@@ -24,8 +24,6 @@ from braindata.tables.schemas import LATENT_FITS, LATENTS
 
 Floats = NDArray[np.float64]
 
-# Half of a 95 % interval, in standard deviations.
-INTERVAL = 1.959963984540054
 SEPARATED = (
     "the model predicts every choice: how strictly the person follows it has no upper bound in the "
     "data, and its interval is the group's"
@@ -210,8 +208,9 @@ def _fit_rows(one: _Fitted, preferred: bool | None) -> pa.Table:
         error = [
             float(p.value(x + 1e-4) - p.value(x - 1e-4)) / 2e-4 * float(s) for p, x, s in pairs
         ]
-        lower = [float(p.value(x - INTERVAL * s)) for p, x, s in pairs]
-        upper = [float(p.value(x + INTERVAL * s)) for p, x, s in pairs]
+        low, high = one.fit.interval
+        lower = [float(p.value(x)) for p, x in zip(model.parameters, low, strict=True)]
+        upper = [float(p.value(x)) for p, x in zip(model.parameters, high, strict=True)]
         group = [float(p.value(x)) for p, x in zip(model.parameters, one.group, strict=True)]
     likelihood = None if one.fit is None else one.fit.log_likelihood
     constant = {

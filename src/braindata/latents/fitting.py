@@ -9,11 +9,12 @@ few people neither collapses nor follows one of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import softmax
 
 from braindata.latents.behaviour import Behaviour
 from braindata.latents.models.base import Model
@@ -30,6 +31,13 @@ TOLERANCE = 0.02
 PRIOR_PEOPLE = 1.0
 # Steps of the numerical derivatives on the unbounded scale: of a likelihood with jumps, over them.
 SMOOTH_STEP, ROUGH_STEP = 1e-3, 0.15
+# Half of a 95 % interval, in standard deviations.
+INTERVAL = 1.959963984540054
+# Of the posterior's spread where the likelihood has jumps: rounds, draws of each, and how many of
+# these must count at least (a posterior is flattened until as many do).
+SAMPLE_ROUNDS, N_DRAWS, MIN_DRAWS = 3, 400, 40.0
+# Draws come from Student's t, whose tails are heavier than a posterior's.
+TAIL = 5.0
 # Of a bound on the unbounded scale, in standard deviations of the default prior around its mean.
 MAX_DISTANCE = 6.0
 
@@ -43,7 +51,8 @@ class PersonFit:
     mode : ndarray of float64, shape (n_parameters,)
         The most probable parameters.
     covariance : ndarray of float64, shape (n_parameters, n_parameters)
-        Of the posterior, by Laplace's approximation.
+        Of the posterior: by Laplace's approximation, or, where the likelihood has jumps, around the
+        mode by importance sampling.
     curvature : ndarray of float64, shape (n_parameters, n_parameters)
         Of the negative log-likelihood alone, at the mode.
     log_likelihood : float
@@ -62,6 +71,11 @@ class PersonFit:
     def sd(self) -> Floats:
         """Standard deviations of the posterior, on the unbounded scale."""
         return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def interval(self) -> tuple[Floats, Floats]:
+        """Ends of the 95 % intervals of the parameters, on the unbounded scale."""
+        return self.mode - INTERVAL * self.sd, self.mode + INTERVAL * self.sd
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ def fit_group(
     seed: int = 0,
     n_starts: int | None = None,
     max_rounds: int = MAX_ROUNDS,
+    intervals: bool = True,
 ) -> GroupFit:
     """Fit a model to each person of a group.
 
@@ -106,6 +121,8 @@ def fit_group(
         How many points each person's first search starts from.
     max_rounds : int
         How often the prior is set anew at most.
+    intervals : bool
+        Whether covariances are asked for; if not, those of a likelihood with jumps say little.
 
     Returns
     -------
@@ -132,6 +149,11 @@ def fit_group(
     # Whoever was caught away from the group looks once more from its middle.
     modes = [s.best([mode, mean], mean, sd) for s, mode in zip(searches, modes, strict=True)]
     fits = [s.laplace(mode, mean, sd) for s, mode in zip(searches, modes, strict=True)]
+    if intervals and not model.smooth:
+        fits = [
+            replace(fit, covariance=s.sampled_covariance(fit.mode, mean, sd, seed))
+            for s, fit in zip(searches, fits, strict=True)
+        ]
     return GroupFit(fits, mean, sd)
 
 
@@ -262,6 +284,31 @@ class Search:
         evidence = log_likelihood + log_prior - 0.5 * float(log_precision)
         return PersonFit(mode, np.linalg.inv(precision), curvature, log_likelihood, evidence)
 
+    def sampled_covariance(self, mode: Floats, mean: Floats, sd: Floats, seed: int) -> Floats:
+        """Return the posterior's second moments around its mode, by importance sampling.
+
+        The mode of a likelihood with jumps stands on a spike, whose curvature says how narrow the
+        spike is, not how far the parameters may lie from it. First draws, as wide as the prior, say
+        where the posterior is, later ones from there how wide (adaptive importance sampling, Cappé
+        et al. 2004, doi:10.1198/106186004X12803).
+        """
+        rng = np.random.default_rng(seed)
+        n = len(mode)
+        centre, moments = mean, np.diag(sd**2)
+        for _ in range(SAMPLE_ROUNDS):
+            scale = np.linalg.cholesky(moments + 1e-6 * np.diag(sd**2))
+            standard = rng.normal(size=(N_DRAWS, n))
+            standard *= np.sqrt(TAIL / rng.chisquare(TAIL, N_DRAWS))[:, None]
+            draws = np.clip(centre + standard @ scale.T, self.low, self.high)
+            log_drawn = -0.5 * (TAIL + n) * np.log1p((standard**2).sum(axis=1) / TAIL)
+            weights = _flattened(-np.array([self.cost(x, mean, sd) for x in draws]) - log_drawn)
+            centre = weights @ draws
+            away = draws - centre
+            moments = (weights[:, None] * away).T @ away
+        away = draws - mode
+        covariance: Floats = (weights[:, None] * away).T @ away
+        return covariance
+
     def _curvature(self, mode: Floats) -> Floats:
         """Return the Hessian of the negative log-likelihood, by central differences."""
         n = len(mode)
@@ -280,3 +327,13 @@ class Search:
                 hessian[i, j] = hessian[j, i] = -mixed / 2
         result: Floats = hessian / step**2
         return result
+
+
+def _flattened(log_weights: Floats) -> Floats:
+    """Return weights that sum to 1, to the power at which at least `MIN_DRAWS` draws count."""
+    power = 1.0
+    while True:
+        weights: Floats = softmax(power * log_weights)
+        if 1.0 / float((weights**2).sum()) >= MIN_DRAWS:
+            return weights
+        power *= 0.8

@@ -116,6 +116,8 @@ class Recovery:
     ----------
     parameters : dict of str to float
         Correlation over people of the true and the fitted parameter, on the unbounded scale.
+    coverage : dict of str to float
+        Share of people in whom the 95 % interval of each parameter holds the true one.
     latents : dict of str to float
         Median over people of the correlation over trials of each true latent and the one with the
         fitted parameters; NaN where it never varies.
@@ -124,6 +126,7 @@ class Recovery:
     """
 
     parameters: dict[str, float]
+    coverage: dict[str, float]
     latents: dict[str, float]
     cpu: float
 
@@ -254,6 +257,9 @@ def recover(model: Model, n_people: int, n_trials: int, seed: int) -> Recovery:
         one.name: float(np.corrcoef(wanted[:, i], found[:, i])[0, 1])
         for i, one in enumerate(model.parameters)
     }
+    low, high = (np.array(ends) for ends in zip(*(one.interval for one in fit.people), strict=True))
+    held = ((low <= wanted) & (wanted <= high)).mean(axis=0)
+    coverage = {one.name: float(v) for one, v in zip(model.parameters, held, strict=True)}
     values = [model.values(one.mode) for one in fit.people]
     agreements = np.array(
         [
@@ -262,7 +268,7 @@ def recover(model: Model, n_people: int, n_trials: int, seed: int) -> Recovery:
         ]
     )
     middle = [_median(column) for column in agreements.T]
-    return Recovery(parameters, dict(zip(model.latents, middle, strict=True)), cpu)
+    return Recovery(parameters, coverage, dict(zip(model.latents, middle, strict=True)), cpu)
 
 
 def _agreements(model: Model, person: Behaviour, true: Floats, own: Floats) -> list[float]:

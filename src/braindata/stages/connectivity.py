@@ -199,24 +199,22 @@ class _Job:
     def _of_images(
         self,
         name: str,
-        series: Mapping[str, dict[str, list[dict[str, Any]]]],
-        betas: Mapping[str, dict[str, list[dict[str, Any]]]],
+        series: Mapping[str, _Rows],
+        betas: Mapping[str, _Rows],
         new: Sequence[Pair],
         of_set: Sequence[Pair],
     ) -> list[Batch]:
-        strategies = sorted(
-            {row["strategy"] for one in series.values() for row in one.get(name, ())} - {UNCLEANED}
-        )
+        own = {region: one.of(name) for region, one in series.items()}
+        strategies = sorted({row["strategy"] for one in own.values() for row in one} - {UNCLEANED})
         batches: list[Batch] = []
         for strategy in strategies:
             courses = {
-                region: _course([r for r in one.get(name, ()) if r["strategy"] == strategy])
-                for region, one in series.items()
+                region: _course([row for row in rows if row["strategy"] == strategy])
+                for region, rows in own.items()
             }
             batches += correlation_batches(strategy, courses, new, of_set, self._parameters)
         tables = {
-            region: pd.DataFrame(one.get(name, []), columns=_TRIALS)
-            for region, one in betas.items()
+            region: pd.DataFrame(one.of(name), columns=_TRIALS) for region, one in betas.items()
         }
         return batches + beta_series_batches(tables, new, self._parameters)
 
@@ -224,7 +222,7 @@ class _Job:
         wanted = {region for pair in new for region in pair}
         # Recording by recording: the courses of EEG of a whole data set fill no memory.
         series = self._read(self._layout.series, _SERIES, [name], only=wanted)
-        rows = {region: one.get(name, []) for region, one in series.items()}
+        rows = {region: one.of(name) for region, one in series.items()}
         with open_eeg_store(self._layout.store(self._dataset, name)) as store:
             sfreq, kept = store.sfreq, store.kept
         courses = {region: _course(one, kept) for region, one in rows.items()}
@@ -237,20 +235,36 @@ class _Job:
         recordings: Sequence[str],
         *more: tuple[str, str, str],
         only: Collection[str] | None = None,
-    ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        """Return the rows of each region by recording."""
-        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    ) -> dict[str, _Rows]:
+        """Return the rows of each region."""
+        found: dict[str, _Rows] = {}
         for name, region in self._names.items():
             if only is not None and name not in only:
                 continue
             path: Path = lies(self._dataset, region)
             where = [("recording", "in", list(recordings)), *more]
-            of_region: dict[str, list[dict[str, Any]]] = {}
-            if recordings:
-                for row in pq.read_table(path, columns=columns, filters=where).to_pylist():
-                    of_region.setdefault(row["recording"], []).append(row)
-            found[name] = of_region
+            table = pq.read_table(path, columns=columns, filters=where) if recordings else None
+            found[name] = _Rows(table)
         return found
+
+
+class _Rows:
+    """Rows of one region by recording: Python's objects take many times what Arrow's table does."""
+
+    def __init__(self, table: pa.Table | None):
+        self._table = table
+        self._where: dict[str, list[int]] = {}
+        if table is not None:
+            for number, recording in enumerate(table["recording"].to_pylist()):
+                self._where.setdefault(recording, []).append(number)
+
+    def of(self, recording: str) -> list[dict[str, Any]]:
+        """Return the rows of a recording."""
+        numbers = self._where.get(recording)
+        if numbers is None or self._table is None:
+            return []
+        rows: list[dict[str, Any]] = self._table.take(numbers).to_pylist()
+        return rows
 
 
 def _course(rows: Sequence[Mapping[str, Any]], kept: Any = None) -> Course:
