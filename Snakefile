@@ -39,8 +39,19 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        inventories(),
+        inventories(PLAN.datasets),
         everything,
+
+
+# One data set alone, all that is made of it but a release: `snakemake only_ds000005`.
+for dataset in PLAN.datasets:
+
+    rule:
+        name:
+            f"only_{dataset}"
+        input:
+            inventories([dataset]),
+            lambda wildcards, dataset=dataset: of_datasets([dataset]),
 
 
 onsuccess:

@@ -105,7 +105,7 @@ def packed_units(wildcards):
     return f"{OUT}/packed/{wildcards.dataset}.units.json"
 
 
-def shards():
+def shards(datasets):
     return expand(
         [
             f"{OUT}/series/{{dataset}}/{{region}}.parquet",
@@ -113,15 +113,15 @@ def shards():
             f"{OUT}/derived/{{dataset}}/trials/{{region}}.parquet",
             f"{OUT}/derived/{{dataset}}/trials/{{region}}.receipt.json",
         ],
-        dataset=PLAN.datasets,
+        dataset=datasets,
         region=list(PLAN.regions),
     )
 
 
-def aligned():
+def aligned(datasets):
     return expand(
         f"{OUT}/aligned/{{dataset}}/{{group}}.{{file}}",
-        dataset=PLAN.datasets,
+        dataset=datasets,
         group=list(PLAN.groups),
         file=[
             "parquet",
@@ -133,20 +133,20 @@ def aligned():
     )
 
 
-def sensors():
+def sensors(datasets):
     return expand(
         [
             f"{OUT}/derived/{{dataset}}/trials/sensors.parquet",
             f"{OUT}/derived/{{dataset}}/trials/sensors.receipt.json",
         ],
-        dataset=PLAN.sensors,
+        dataset=[one for one in datasets if one in PLAN.sensors],
     )
 
 
-def behaviour():
+def behaviour(datasets):
     return expand(
         f"{OUT}/derived/{{dataset}}/{{file}}",
-        dataset=PLAN.datasets,
+        dataset=datasets,
         file=[
             "latents.parquet",
             "latent_fits.parquet",
@@ -156,10 +156,10 @@ def behaviour():
     )
 
 
-def connectivity():
+def connectivity(datasets):
     return expand(
         f"{OUT}/derived/{{dataset}}/connectivity.{{ending}}",
-        dataset=PLAN.datasets,
+        dataset=datasets,
         ending=["parquet", "parts.json", "receipt.json"],
     )
 
@@ -172,49 +172,55 @@ def trials_of_process(wildcards):
     )
 
 
-def signals():
+def signals(datasets):
     return expand(
         [
             f"{OUT}/derived/{{dataset}}/signals/{{process}}.parquet",
             f"{OUT}/derived/{{dataset}}/signals/{{process}}.receipt.json",
             f"{OUT}/derived/{{dataset}}/signal_fits/{{process}}.parquet",
         ],
-        dataset=PLAN.datasets,
+        dataset=datasets,
         process=list(PLAN.signals.processes),
     )
 
 
-def inventories():
+def inventories(datasets):
     """What is asked for by name, or data sets would be pulled one after the other."""
     return expand(
         [
             f"{OUT}/raw/{{dataset}}.receipt.json",
             f"{OUT}/curated/{{dataset}}.receipt.json",
         ],
-        dataset=PLAN.datasets,
+        dataset=datasets,
     )
 
 
-def release_inputs():
+def release_inputs(datasets):
     """What a release rests on: one file for the units of a data set, and every shard."""
-    units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=PLAN.datasets)
+    units = expand(f"{OUT}/packed/{{dataset}}.units.json", dataset=datasets)
     return (
         units
-        + shards()
-        + aligned()
-        + sensors()
-        + behaviour()
-        + connectivity()
-        + signals()
+        + shards(datasets)
+        + aligned(datasets)
+        + sensors(datasets)
+        + behaviour(datasets)
+        + connectivity(datasets)
+        + signals(datasets)
     )
+
+
+def of_datasets(datasets):
+    """What must be there of data sets: all intermediates too, or a deleted one would go unnoticed."""
+    units = [receipt for dataset in datasets for receipt in unit_receipts(dataset)]
+    eeg = set(datasets) & set(PLAN.sensors)
+    return units + (heads() if eeg else []) + release_inputs(datasets)
 
 
 def everything(wildcards):
-    """What must be there in the end: all intermediates too, or a deleted one would go unnoticed."""
+    """What must be there in the end."""
     ends = [
         f"{OUT}/tables/publish.receipt.json",
         f"{OUT}/report/index.html",
         f"{OUT}/report/report.receipt.json",
     ]
-    units = [one for dataset in PLAN.datasets for one in unit_receipts(dataset)]
-    return ends + units + (heads() if PLAN.sensors else []) + release_inputs()
+    return ends + of_datasets(PLAN.datasets)

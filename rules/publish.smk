@@ -1,7 +1,7 @@
 rule publish:
     input:
         expand(f"{OUT}/curated/{{dataset}}.receipt.json", dataset=PLAN.datasets),
-        release_inputs(),
+        release_inputs(PLAN.datasets),
     output:
         receipt=update(f"{OUT}/tables/publish.receipt.json"),
     log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,8 +14,8 @@ from braindata.stages import STEP_VERSION
 
 from .texts import duration
 
-# The rule that only gathers what is wanted.
-TARGET = "all"
+# Rules that only gather what is wanted: all of it, or of one data set (`only_ds000005`).
+TARGET = re.compile(r"all|only_.*")
 # The stage after which the graph grows.
 CHECKPOINT = "curate"
 
@@ -132,7 +133,7 @@ class Progress:
                 self.cores = facts["cores"]
             case LogEvent.JOB_STARTED if "stage_jobs" in facts:
                 self._plan(facts["stage_jobs"])
-            case LogEvent.JOB_INFO if facts["rule_name"] != TARGET:
+            case LogEvent.JOB_INFO if not TARGET.fullmatch(facts["rule_name"]):
                 self._start(facts, record.created)
             case LogEvent.JOB_FINISHED if facts["job_id"] in self.running:
                 self._end(facts["job_id"], record.created).done += 1
@@ -169,7 +170,7 @@ class Progress:
 
     def _plan(self, jobs: Mapping[str, int]) -> None:
         for name, total in jobs.items():
-            if name != TARGET:
+            if not TARGET.fullmatch(name):
                 stage = self._stage(name)
                 # A graph that has grown is told without what is done.
                 stage.total = max(total, stage.done + stage.failed + stage.running)

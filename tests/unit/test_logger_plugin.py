@@ -386,7 +386,8 @@ def test_other_exit_codes_are_no_signals(tmp_path: Path, status: int) -> None:
 
 def test_jobs_that_had_nothing_to_do_are_no_failure() -> None:
     run = Run()
-    run.plan(curate=1, pack=2, publish=1)
+    # What only gathers is no job.
+    run.plan(curate=1, pack=2, publish=1, only_ds=1)
     run.start(1, "curate", dataset="ds")
     run.now += 2
     run.finish(1, "curate")

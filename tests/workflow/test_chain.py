@@ -22,6 +22,7 @@ from braindata.tables.rules import QUALITY
 from braindata.tables.schemas import TABLES
 
 from .conftest import REGIONS, TINY, Project, Run
+from .counting import files_of_person
 
 # Figures of quality that fMRI does not have.
 OF_EEG = {
@@ -89,12 +90,20 @@ def test_raw_data_are_linked_and_not_changed(finished: tuple[Project, Run], bids
     assert all(path.is_symlink() and path.resolve().is_relative_to(bids) for path in links)
 
 
+def test_a_recording_is_few_files(finished: tuple[Project, Run]) -> None:
+    files = files_of_person(finished[0], "01")
+    # One run a person: the store, two receipts, a log, a benchmark, a note of Snakemake, pages of
+    # the run and of the person. 12 are allowed; one more, times 20,000, is worth a thought.
+    assert len(files) == 8, files
+
+
 def test_the_same_command_again_does_nothing(project: Project) -> None:
     before = project.files("packed", "series", "derived", "tables", "report")
     run = project.run()
     assert run.returncode == 0, run.text
     assert "Nothing to be done" in run.text
     assert run.jobs == Counter()
+    assert "Nothing to be done" in project.run("-n", "only_tiny").text
     assert project.files("packed", "series", "derived", "tables", "report") == before
 
 
@@ -114,6 +123,8 @@ def test_any_deleted_file_is_made_again(project: Project) -> None:
     # Of one process 2 shards and a receipt.
     deleted = [n for n in deleted if "/signal" not in n or Path(n).name.startswith("value.")]
     assert len(deleted) == 2 + 1 + 4 + 4 + 3 + 3
+    # Of what was preprocessed the receipt alone; it is no file that Snakemake knows.
+    deleted.append("derivatives/tiny/sub-01.receipt.json")
     for name in deleted:
         (project.results / name).unlink()
         run = project.run()

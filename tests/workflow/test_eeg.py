@@ -14,6 +14,7 @@ import braindata
 from tests.unit.eeg_recordings import SFREQ, cap, noise, write_brainvision, write_channels
 
 from .conftest import Project
+from .counting import files_of_person
 
 N_CHANNELS, SECONDS = 20, 40.0
 
@@ -75,6 +76,9 @@ def test_eeg_has_the_same_bytes_on_one_core_and_on_two(
         assert run.returncode == 0, run.text
         assert run.jobs["preprocess"] == 2
         found.append(_shards(project))
+    # One recording each, without the report, which adds a page of it and one of the person.
+    files = files_of_person(project, "01")
+    assert len(files) + 2 <= 8, files
     assert found[0] == found[1]
     tables = braindata.open_tables(project.results)
     series = tables["series"].to_pandas().set_index(["subject", "region"])
