@@ -14,6 +14,7 @@ from braindata.locking import NAME as LOCK
 from braindata.locking import lock
 from braindata.planning import Plan
 from braindata.receipts import void_beside
+from braindata.snakemake_notes import drop_incomplete
 from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
 
@@ -93,6 +94,7 @@ def claim(plan: Plan) -> None:
             receipt.unlink(missing_ok=True)
     remove_parts(plan.layout.output)
     remove_dead_scratch()
+    drop_incomplete(Path.cwd(), plan.layout.output)
     bring_to_present(plan.layout.output)
     Planned(
         tuple(plan.datasets),

@@ -14,6 +14,7 @@ from braindata.latents.comparison import (
     chance_log_likelihood,
     folds,
     held_out_log_likelihood,
+    is_better,
     model_probabilities,
 )
 from braindata.latents.fitting import Search, fit_group
@@ -153,12 +154,30 @@ def test_somebody_who_throws_a_coin_is_not_predicted():
     rng = np.random.default_rng(3)
     people = [replace(p, choice=rng.integers(0, 2, p.n_trials)) for p in gamblers(8)]
     held_out = held_out_log_likelihood(PROSPECT, people)
-    chance = [chance_log_likelihood(PROSPECT, person) for person in people]
-    assert sum(beats_chance(a, b) for a, b in zip(held_out, chance, strict=True)) <= 1
+    assert sum(beats_chance(PROSPECT, *one) for one in zip(people, held_out, strict=True)) <= 1
     real = gamblers(8)
     held_out = held_out_log_likelihood(PROSPECT, real)
-    chance = [chance_log_likelihood(PROSPECT, person) for person in real]
-    assert all(beats_chance(a, b) for a, b in zip(held_out, chance, strict=True))
+    assert all(beats_chance(PROSPECT, *one) for one in zip(real, held_out, strict=True))
+
+
+def test_few_coins_beat_chance():
+    rng = np.random.default_rng(5)
+    model = MODELS["q_learning"]
+    people = [
+        replace(
+            p,
+            choice=rng.integers(0, 2, p.n_trials),
+            outcome=rng.integers(0, 2, p.n_trials).astype(float),
+        )
+        for p in gamblers(120, 100)
+    ]
+    held_out = held_out_log_likelihood(model, people)
+    n_lucky = sum(beats_chance(model, *one) for one in zip(people, held_out, strict=True))
+    # One-sided 5 % would be 6 of 120, and no more than 11 in 95 of 100 such samples.
+    assert n_lucky <= 11
+    # Even odds are what the coins follow: against habits alone more are lucky.
+    habits = [chance_log_likelihood(model, person) for person in people]
+    assert sum(map(is_better, held_out, habits)) >= n_lucky
 
 
 def test_bic_and_probabilities():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from braindata.files import write_text
 from braindata.locking import lock
 from braindata.planning import Plan
 from braindata.receipts import Outcome, Receipt, receipt_beside
+from braindata.snakemake_notes import drop_incomplete
 from braindata.stages import STEP_VERSION
 from braindata.withdrawn import Withdrawn
 
@@ -330,6 +332,31 @@ def test_units_follow_a_new_inventory(plan: Plan) -> None:
     receipt.notes = {"units": {"sub-01": 1, "sub-02": 1}}
     receipt.write(path)
     assert plan.units("ds") == ["sub-01", "sub-02"]
+
+
+def test_marks_of_a_killed_snakemake_go(tmp_path: Path) -> None:
+    marks = tmp_path / ".snakemake" / "incomplete"
+
+    def mark(about: str) -> Path:
+        coded = base64.urlsafe_b64encode(about.encode()).decode()
+        # Snakemake cuts what is longer than a file name may be.
+        head, rest = coded[:200], coded[200:]
+        path = marks / f"@{head}" / rest if rest else marks / head
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return path
+
+    ours = [
+        mark("results/derived/tiny/latents.parquet"),
+        mark(str(tmp_path / "results/packed/tiny/sub-01.receipt.json")),
+        mark(f"results/packed/{'x' * 200}.json"),
+    ]
+    others = [mark("elsewhere/derived/tiny/latents.parquet"), marks / "migration_underway"]
+    others[-1].touch()
+    assert set(drop_incomplete(tmp_path, tmp_path / "results")) == set(ours)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
+    assert drop_incomplete(tmp_path / "nowhere", tmp_path) == []
 
 
 def aligned(plan: Plan, repository: Path, **more: Any) -> Plan:

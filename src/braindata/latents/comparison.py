@@ -93,7 +93,7 @@ def held_out_log_likelihood(
     return held_out
 
 
-def chance_log_likelihood(model: Model, behaviour: Behaviour) -> Floats:
+def chance_log_likelihood(model: Model, behaviour: Behaviour, even: bool = False) -> Floats:
     """Return the log-likelihood of each trial by the person's habits in the other folds.
 
     How often each option was chosen; for models of response times, also a log-normal distribution
@@ -105,6 +105,8 @@ def chance_log_likelihood(model: Model, behaviour: Behaviour) -> Floats:
         What is compared.
     behaviour : Behaviour
         The person.
+    even : bool
+        That all options are equally probable, instead of habits of choice.
 
     Returns
     -------
@@ -122,6 +124,8 @@ def chance_log_likelihood(model: Model, behaviour: Behaviour) -> Floats:
         outside = chosen & (membership != fold)
         counts = np.bincount(behaviour.choice[outside], minlength=len(behaviour.options))
         rates = (counts + HALF_A_CHOICE) / (counts + HALF_A_CHOICE).sum()
+        if even:
+            rates = np.full(len(rates), 1.0 / len(rates))
         result[inside] = np.log(rates[behaviour.choice[inside]])
         if timed and outside.sum() > 1:
             logs = np.log(behaviour.response_time)
@@ -131,8 +135,28 @@ def chance_log_likelihood(model: Model, behaviour: Behaviour) -> Floats:
     return result
 
 
-def beats_chance(held_out: Floats, chance: Floats) -> bool:
-    """Whether held-out trials are predicted better than by habits, by more than luck.
+def beats_chance(model: Model, behaviour: Behaviour, held_out: Floats) -> bool:
+    """Whether held-out trials are predicted better than by habits, and than by even odds.
+
+    Habits are estimated from few trials. Of somebody who throws a coin that estimate is worse than
+    what a model learns of a whole group, so that habits alone would be beaten too often.
+
+    Parameters
+    ----------
+    model : Model
+        What predicted the trials.
+    behaviour : Behaviour
+        The person.
+    held_out : ndarray of float64, shape (n_trials,)
+        Log-likelihoods of the trials.
+    """
+    return all(
+        is_better(held_out, chance_log_likelihood(model, behaviour, even)) for even in (False, True)
+    )
+
+
+def is_better(held_out: Floats, chance: Floats) -> bool:
+    """Whether held-out trials are predicted better than by chance, by more than luck.
 
     Somebody who throws a coin is predicted as well by a model as by the rate of heads, and so a
     little better half of the time. So the mean difference over trials has to exceed its one-sided

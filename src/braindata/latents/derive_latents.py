@@ -107,14 +107,14 @@ def _fit(model: Model, people: Sequence[Person], columns: Columns, seed: int) ->
         likelihoods, _ = model.evaluate(model.values(fit.mode), one.person.behaviour)
         one.n_trials = int(np.isfinite(likelihoods).sum())
         one.held_out, one.chance = float(trials[both].mean()), float(chance[both].mean())
-        one.beats_chance = beats_chance(trials, chance)
+        one.beats_chance = beats_chance(model, one.person.behaviour, trials)
         one.warnings = list(one.person.oddities)
         if model.explains == "choice" and np.nanmin(likelihoods) > np.log(0.5):
             one.warnings.append(SEPARATED)
         if not one.beats_chance:
             one.reason = (
                 "held-out choices are not predicted better than by the person's own response rate "
-                f"({one.held_out:.3f} against {one.chance:.3f} nat per trial)"
+                f"({one.held_out:.3f} against {one.chance:.3f} nat per trial) and by even odds"
             )
     return everybody
 

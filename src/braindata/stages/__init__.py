@@ -10,7 +10,7 @@ STEP_VERSION = {
     "head": 1,
     "extract": 5,
     "derive": 6,
-    "latents": 5,
+    "latents": 6,
     "connectivity": 1,
     "signals": 1,
     "publish": 6,

@@ -549,7 +549,7 @@ LATENT_FITS = pa.schema(
             "beats_chance",
             pa.bool_(),
             "Whether held-out trials are predicted better than by the person's own response rate, "
-            "by more than luck (one-sided, 95 %).",
+            "and than by even odds, by more than luck (one-sided, 95 %).",
         ),
         _column(
             "preferred",

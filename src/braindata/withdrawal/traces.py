@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +15,7 @@ from braindata.files import PART_PREFIX
 from braindata.layout import Layout
 from braindata.locking import NAME as LOCK_NAME
 from braindata.receipts import SUFFIX
+from braindata.snakemake_notes import noted_file
 from braindata.status.files import FOREIGN, list_all
 from braindata.withdrawn import MAX_TEXT, NAME, Gone, is_of_all
 
@@ -179,7 +178,7 @@ def find_notes(project: Path, output: Path, dataset: str, gone: Gone) -> list[Pa
     found = []
     for path in _files_of(home):
         parts = path.relative_to(home).parts
-        about = _noted_file(parts[1:]) if parts[0] in ("metadata", "incomplete") else None
+        about = noted_file(parts[1:]) if parts[0] in ("metadata", "incomplete") else None
         if about is not None:
             if _is_noted(project / about, output, dataset) and (
                 gone.named_in(about) or _names(path, gone)
@@ -204,15 +203,6 @@ def _is_noted(file: Path, output: Path, dataset: str) -> bool:
     except ValueError:
         return False
     return "/" not in rest or is_of(rest, dataset)
-
-
-def _noted_file(parts: Sequence[str]) -> str | None:
-    """Return which file a note is about: its name is in base 64, cut where it is long."""
-    coded = "".join(part.removeprefix("@") for part in parts)
-    try:
-        return base64.urlsafe_b64decode(coded).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
 
 
 def _is_about(path: Path, project: Path, output: Path) -> bool:

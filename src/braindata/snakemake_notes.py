@@ -1,0 +1,50 @@
+"""What Snakemake notes of files, in `.snakemake` of the folder where it was called."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from pathlib import Path
+
+FOLDER = ".snakemake"
+# A job has begun to make this file, and Snakemake has not seen it end.
+INCOMPLETE = "incomplete"
+
+
+def noted_file(parts: Sequence[str]) -> str | None:
+    """Return which file a note is about: its name is in base 64, cut where it is long.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Of the note's path, below the folder of its kind.
+    """
+    coded = "".join(part.removeprefix("@") for part in parts)
+    try:
+        return base64.urlsafe_b64decode(coded).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def drop_incomplete(project: Path, output: Path) -> list[Path]:
+    """Remove the marks of jobs that were at work in an output folder, and return their paths.
+
+    Snakemake leaves them when it is killed while its jobs live on and end. No file of ours is ever
+    half there, and whether it holds its receipt says. Only for whoever holds the folder's lock.
+
+    Parameters
+    ----------
+    project : Path
+        Where Snakemake was called.
+    output : Path
+        The output folder.
+    """
+    home = project / FOLDER / INCOMPLETE
+    dropped = []
+    for path in sorted(home.rglob("*")) if home.is_dir() else ():
+        about = noted_file(path.relative_to(home).parts) if path.is_file() else None
+        if about is not None and (project / about).resolve().is_relative_to(output.resolve()):
+            path.unlink(missing_ok=True)
+            dropped.append(path)
+    return dropped
