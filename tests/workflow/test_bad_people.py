@@ -207,8 +207,7 @@ def test_nothing_is_tried_again(ended: Ended) -> None:
     assert sorted(began) == sorted(finished)
     in_curation = sum(fault.stage == "curate" for fault in FAULTS.values())
     # A person whose only recording is bad has no further job, once that is known.
-    for rule in ("preprocess", "pack"):
-        assert finished.count(rule) == N_PEOPLE - in_curation
+    assert finished.count("preprocess") == N_PEOPLE - in_curation
     assert "Error in rule" not in ended.text
     assert "Trying to restart" not in ended.text
     # Every job has one benchmark, which is of its one attempt.
