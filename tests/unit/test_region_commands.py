@@ -165,11 +165,14 @@ def test_diff_says_what_a_run_would_recompute(project: Path) -> None:
 
 def test_diff_tells_that_recordings_are_packed_anew(project: Path) -> None:
     plan = finish(project)
-    receipt = Receipt("curate", "ds", STEP_VERSION["curate"], {}, {}, notes={"units": ["sub-01"]})
+    receipt = Receipt(
+        "curate", "ds", STEP_VERSION["curate"], {}, {}, notes={"units": {"sub-01": 1}}
+    )
     receipt.write(plan.layout.receipt("curated", "ds"))
-    parameters = json.loads(plan.parameters("pack"))
-    receipt = Receipt("pack", "ds/sub-01", STEP_VERSION["pack"], parameters, {})
-    receipt.write(plan.layout.receipt("packed", "ds", "sub-01"))
+    for stage, folder in (("preprocess", "derivatives"), ("pack", "packed")):
+        parameters = json.loads(plan.parameters(stage, dataset="ds"))
+        receipt = Receipt(stage, "ds/sub-01", STEP_VERSION[stage], parameters, {})
+        receipt.write(plan.layout.receipt(folder, "ds", "sub-01"))
     assert {state for state, *_ in states().values()} == {"unchanged"}
     # The means of regions are made as images are packed, so all of them are made again.
     configure(project, pack={"store": False})

@@ -100,12 +100,19 @@ def test_costs_are_gathered_from_logs_benchmarks_and_files(
         return path
 
     table = "s\th:m:s\tmax_rss\n12.5\t0:00:12\tNA\n"
-    for name in ("pack/ds/sub-01", "pack/ds/sub-02", "derive/ds/sensors", "publish", "report"):
+    for name in (
+        "preprocess/ds/sub-01",
+        "preprocess/ds/sub-02",
+        "derive/ds/sensors",
+        "publish",
+        "report",
+    ):
         write(f"benchmarks/{name}.tsv", table)
-    write("benchmarks/pack/ds/sub-02.tsv", "s\th:m")
-    said = "INFO: used 9.50 s of CPU time, 321 MiB\nINFO: pack ds/sub-01: done, 1 files\n"
-    write("logs/pack/ds/sub-01.log", f"{'words ' * 9999}\n{said}")
-    write("logs/pack/ds/sub-02.log", "INFO: pack ds/sub-02: up to date\n")
+    write("benchmarks/preprocess/ds/sub-02.tsv", "s\th:m")
+    said = "INFO: used 9.50 s of CPU time, 321 MiB\nINFO: preprocess ds/sub-01: done, 1 files\n"
+    said += "INFO: used 2.50 s of CPU time, 123 MiB\nINFO: pack ds/sub-01: done, 1 files\n"
+    write("logs/preprocess/ds/sub-01.log", f"{'words ' * 19999}\n{said}")
+    write("logs/preprocess/ds/sub-02.log", "INFO: preprocess ds/sub-02: up to date\n")
     shard = write("series/ds/visual.parquet", "x" * 100)
     release = tmp_path / "tables/series/0/part.parquet"
     release.parent.mkdir(parents=True)
@@ -120,8 +127,10 @@ def test_costs_are_gathered_from_logs_benchmarks_and_files(
     write("report/index.html", "x" * 1000)
     costs = gather_costs(layout)
     assert {(job.stage, job.dataset, job.seconds, job.cpu, job.memory) for job in costs.jobs} == {
-        ("pack", "ds", 12.5, 9.5, 321.0),
-        ("pack", "ds", None, None, None),
+        ("preprocess", "ds", 12.5, 9.5, 321.0),
+        # Of the same job, whose time on the clock is told above.
+        ("pack", "ds", None, 2.5, 123.0),
+        ("preprocess", "ds", None, None, None),
         ("derive", "ds", 12.5, None, None),
         ("publish", None, 12.5, None, None),
     }
@@ -137,11 +146,12 @@ def test_costs_are_gathered_from_logs_benchmarks_and_files(
     # What a job writes into its log is what is read from it.
     with caplog.at_level(logging.INFO):
         run_job(
-            layout, "pack", "ds/sub-02", tmp_path / "receipt.json",
+            layout, "preprocess", "ds/sub-02", tmp_path / "receipt.json",
             parameters={}, inputs={}, libraries=(), work=lambda: Result([]),
         )  # fmt: skip
-    write("logs/pack/ds/sub-02.log", "".join(f"INFO: {text}\n" for text in caplog.messages))
-    (found,) = (job for job in gather_costs(layout).jobs if job.seconds is None)
+    write("logs/preprocess/ds/sub-02.log", "".join(f"INFO: {text}\n" for text in caplog.messages))
+    everything = gather_costs(layout).jobs
+    (found,) = (job for job in everything if (job.stage, job.seconds) == ("preprocess", None))
     assert found.cpu is not None
     assert describe_use().startswith("used ")
     assert 0 < found.cpu < 1e5

@@ -84,7 +84,7 @@ class Place:
         self.layout = Layout(self.project.results)
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        wanted = [f"results/derivatives/ds/sub-{person}.receipt.json" for person in self.people]
+        wanted = [f"results/packed/ds/sub-{person}.receipt.json" for person in self.people]
         line = self.project.command("--logger-braindata-style", "snakemake", *wanted)
         environment = os.environ | {
             "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin",

@@ -18,9 +18,10 @@ from pathlib import Path
 from braindata.layout import Layout
 from braindata.report.cost import Costs, JobCost
 
-# What `describe_use` writes, before a log's last line.
-_USE = re.compile(r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB$", re.MULTILINE)
-_TAIL = 4096
+# What `describe_use` writes, and the line after it, with which a command of ours ends.
+_USE = re.compile(r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB\nINFO: (\w+) ", re.MULTILINE)
+# Two commands of one job write to one log: that much of it holds what both say at their ends.
+_TAIL = 65_536
 # Whose results lie in each folder. Published shards are further names of the jobs' files: as each
 # content is counted once, where it is met first, releases come after all that they are made of.
 FOLDERS = {
@@ -74,20 +75,23 @@ def gather_costs(layout: Layout) -> Costs:
     for path in sorted((layout.output / "benchmarks").rglob("*.tsv")):
         stage, *key = path.relative_to(layout.output / "benchmarks").with_suffix("").parts
         if stage != "report":
-            cpu, memory = _use(layout.log(stage, *key))
             dataset = key[0] if key else None
-            jobs.append(JobCost(stage, dataset, _seconds(path), cpu, memory))
+            used = _used(layout.log(stage, *key))
+            jobs.append(JobCost(stage, dataset, _seconds(path), *used.pop(stage, (None, None))))
+            # Of what else the job has called the time on the clock is in the benchmark of the job.
+            jobs += [JobCost(other, dataset, None, *use) for other, use in sorted(used.items())]
     return Costs(jobs, _disk(layout), ORDER)
 
 
-def _use(log: Path) -> tuple[float | None, float | None]:
+def _used(log: Path) -> dict[str, tuple[float, float]]:
+    """Return CPU time and memory by stage."""
     try:
         with log.open("rb") as handle:
             handle.seek(max(0, handle.seek(0, os.SEEK_END) - _TAIL))
             found = _USE.findall(handle.read().decode("utf-8", errors="replace"))
     except OSError:
-        return None, None
-    return (float(found[-1][0]), float(found[-1][1])) if found else (None, None)
+        return {}
+    return {stage: (float(cpu), float(memory)) for cpu, memory, stage in found}
 
 
 def _seconds(benchmark: Path) -> float | None:
