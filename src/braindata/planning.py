@@ -28,7 +28,13 @@ from braindata.planning_signals import SignalPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import Receipt, broken_receipts, cut_off_outputs, receipt_beside
+from braindata.receipts import (
+    SUFFIX,
+    Receipt,
+    broken_receipts,
+    cut_off_outputs,
+    receipt_beside,
+)
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -317,7 +323,6 @@ class Plan:
         gone or cut off, is void. Without it the job runs.
         """
         stale = broken_receipts(self.layout.output, WATCHED)
-        made_before: dict[Path, Path] = {}
         planned: dict[Path, tuple[str, str | None, str | None]] = {
             self.layout.receipt("tables", "publish"): ("publish", None, None)
         }
@@ -334,7 +339,6 @@ class Plan:
                 made, packed = (self.layout.receipt(f, dataset, unit) for f in UNIT_FOLDERS)
                 planned[made] = ("preprocess", None, dataset)
                 planned[packed] = ("pack", None, dataset)
-                made_before[packed] = made
             latents = receipt_beside(self.layout.latents(dataset))
             planned[latents] = ("latents", None, dataset)
             connectivity = receipt_beside(self.layout.connectivity(dataset))
@@ -357,13 +361,15 @@ class Plan:
         for path, job in planned.items():
             if path.is_file() and not self._holds(path, *job):
                 stale.append(path)
-        # One job of Snakemake makes both, and knows the later one.
+        # One job of Snakemake makes both, and knows the later one. By the files: before curation
+        # nobody knows the units.
         gone = set(stale)
-        gone |= {
-            packed
-            for packed, made in made_before.items()
-            if packed.is_file() and (made in gone or not made.is_file())
-        }
+        for dataset in self.datasets:
+            made, packed = (self.layout.output / folder / dataset for folder in UNIT_FOLDERS)
+            for path in packed.glob(f"*{SUFFIX}"):
+                before = made / path.name
+                if before in gone or not before.is_file():
+                    gone.add(path)
         return sorted(gone)
 
     def _is_pulled(self, dataset: str) -> bool:

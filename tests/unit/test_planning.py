@@ -270,6 +270,9 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
     paths = leave_receipts(plan)
     paths["preprocess"].unlink()
     assert plan.stale_receipts() == [paths["pack"]]
+    # Also where nobody knows the units yet.
+    paths["curate"].unlink()
+    assert paths["pack"] in plan.stale_receipts()
     paths["pack"].unlink()
     assert plan.stale_receipts() == []
 
