@@ -18,9 +18,14 @@ from pathlib import Path
 from braindata.layout import Layout
 from braindata.report.cost import Costs, JobCost
 
-# What `describe_use` writes, before a log's last line.
-_USE = re.compile(r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB$", re.MULTILINE)
-_TAIL = 4096
+# What `describe_use` writes, before the line that says which stage is done: the log of a person has
+# two of them.
+_USE = re.compile(
+    r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB\nINFO: (\w+) \S+: done, ", re.MULTILINE
+)
+_TAIL = 32_768
+# One job of Snakemake, with one benchmark, does the second after the first.
+FOLLOWED = {"preprocess": "pack"}
 # Whose results lie in each folder. Published shards are further names of the jobs' files: as each
 # content is counted once, where it is met first, releases come after all that they are made of.
 FOLDERS = {
@@ -73,26 +78,33 @@ def gather_costs(layout: Layout) -> Costs:
     jobs = []
     for path in sorted((layout.output / "benchmarks").rglob("*.tsv")):
         stage, *key = path.relative_to(layout.output / "benchmarks").with_suffix("").parts
-        if stage != "report":
-            cpu, memory = _use(layout.log(stage, *key))
-            dataset = key[0] if key else None
-            jobs.append(JobCost(stage, dataset, _seconds(path), cpu, memory))
+        if stage == "report":
+            continue
+        used = _use(layout.log(stage, *key))
+        dataset = key[0] if key else None
+        jobs.append(JobCost(stage, dataset, _seconds(path), *used.get(stage, (None, None))))
+        following = FOLLOWED.get(stage, "")
+        own = layout.output.joinpath("benchmarks", following, *key).with_suffix(".tsv")
+        # Earlier versions packed in a job of its own, which has its own benchmark.
+        if following and not own.is_file():
+            jobs.append(JobCost(following, dataset, None, *used.get(following, (None, None))))
     return Costs(jobs, _disk(layout), ORDER)
 
 
-def _use(log: Path) -> tuple[float | None, float | None]:
+def _use(log: Path) -> dict[str, tuple[float, float]]:
+    """Return CPU time (s) and memory (MiB) by stage, of the stages that a log tells of."""
     try:
         with log.open("rb") as handle:
             handle.seek(max(0, handle.seek(0, os.SEEK_END) - _TAIL))
             found = _USE.findall(handle.read().decode("utf-8", errors="replace"))
     except OSError:
-        return None, None
-    return (float(found[-1][0]), float(found[-1][1])) if found else (None, None)
+        return {}
+    return {stage: (float(cpu), float(memory)) for cpu, memory, stage in found}
 
 
 def _seconds(benchmark: Path) -> float | None:
     """Return the time on the clock; None of a file that a full disk has cut off."""
-    header, _, row = benchmark.read_text(encoding="utf-8").partition("\n")
+    header, _, row = benchmark.read_text(encoding="utf-8", errors="replace").partition("\n")
     try:
         return float(dict(zip(header.split("\t"), row.split("\t"), strict=False))["s"])
     except (KeyError, ValueError):
