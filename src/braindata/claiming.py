@@ -25,6 +25,7 @@ SUPERSEDING = ("derivatives", "packed")
 DECLARED = (
     "raw/*.*",
     "curated/*.*",
+    "templateflow/*.*",
     "derivatives/*/*.json",
     "packed/*.json",
     "packed/*/*.json",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +18,19 @@ def noted_file(parts: Sequence[str]) -> str | None:
     ----------
     parts : sequence of str
         Of the note's path, below the folder of its kind.
+
+    Returns
+    -------
+    str or None
+        The file; None where this is no note of Snakemake's.
     """
     coded = "".join(part.removeprefix("@") for part in parts)
     try:
-        return base64.urlsafe_b64decode(coded).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        name = base64.urlsafe_b64decode(coded).decode()
+    except ValueError:
         return None
+    # No path can hold it.
+    return None if "\0" in name else name
 
 
 def drop_incomplete(project: Path, output: Path) -> list[Path]:

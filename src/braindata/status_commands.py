@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -58,7 +59,7 @@ def run(cores: str, files: tuple[str, ...], arguments: tuple[str, ...]) -> int:
 @click.option("--watch", "again", is_flag=True, help="Look again until the run has ended.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -105,6 +106,9 @@ def status(output: Path, as_json: bool, again: bool, every: float) -> int:
     from braindata.status.overview import overview
     from braindata.status.show import print_plainly, show_status, terminal_console, text_console
 
+    # Which no range leaves out.
+    if math.isnan(every):
+        raise UsageError("--every is a number of seconds, not nan")
     if again:
         return _watch(output, as_json, every)
     seen = overview(output)

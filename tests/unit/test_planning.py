@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from braindata.claiming import claim
+from braindata.claiming import bring_to_present, claim
 from braindata.errors import BraindataError, UsageError
 from braindata.files import write_text
 from braindata.locking import lock
@@ -355,11 +355,34 @@ def test_marks_of_a_killed_snakemake_go(tmp_path: Path) -> None:
         mark(f"results/packed/{'x' * 200}.json"),
     ]
     others = [mark("elsewhere/derived/tiny/latents.parquet"), marks / "migration_underway"]
-    others[-1].touch()
+    # Nobody's notes: not ASCII, and what no path can be.
+    others += [marks / "café", mark("\0\0\0")]
+    for path in others[1:]:
+        path.touch()
     assert set(drop_incomplete(tmp_path, tmp_path / "results")) == set(ours)
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in others)
     assert drop_incomplete(tmp_path / "nowhere", tmp_path) == []
+
+
+def test_files_of_the_future_are_dated_to_the_present(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    now = (tmp_path / ".lock").stat().st_mtime
+    ahead = [
+        tmp_path / name
+        for name in ("curated/ds.receipt.json", "packed/ds/sub-01.receipt.json",
+                     "templateflow/fetched.txt")
+    ]  # fmt: skip
+    for path in (*ahead, tmp_path / "raw/ds/image.nii.gz", tmp_path / "raw/ds.state"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (now + 9e5, now + 9e5))
+    os.utime(tmp_path / "raw/ds.state", (now - 9e5, now - 9e5))
+    assert sorted(bring_to_present(tmp_path)) == ahead
+    assert {path.stat().st_mtime for path in ahead} == {now}
+    # What is the data set's own is left alone, and so is what is older.
+    assert (tmp_path / "raw/ds/image.nii.gz").stat().st_mtime > now
+    assert (tmp_path / "raw/ds.state").stat().st_mtime < now
 
 
 def aligned(plan: Plan, repository: Path, **more: Any) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from braindata.errors import UsageError
 from braindata.layout import Layout
@@ -371,6 +373,20 @@ def test_the_end_of_a_run_says_what_failed(folder: Folder) -> None:
 def test_errors_are_found_at_the_end_only() -> None:
     assert error_of("error: one\nerror: two\n") == "two"
     assert error_of("all is well\n") is None
+    coloured = "error: the \x1b[1;31mimage\x1b[0m is [red]\x1b[2J\n  hint: look\n"
+    assert error_of(coloured) == "the image is [red]\n  hint: look"
+
+
+def test_a_terminal_is_not_flooded_with_failed_jobs(folder: Folder) -> None:
+    seen = folder.see()
+    job = dataclasses.replace(seen.jobs[0], state="failed", error="no memory")
+    seen = dataclasses.replace(seen, jobs=(*seen.jobs, *(job,) * 300))
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+    for target, told, more in ((terminal, 20, 1), (text_console(), 300, 0)):
+        show_status(seen, target, Path("out"))
+        assert isinstance(target.file, io.StringIO)
+        said = target.file.getvalue()
+        assert (said.count("no memory"), said.count("and 280 more (in a pipe")) == (told, more)
 
 
 def test_heads_are_a_job_where_there_is_eeg(tmp_path: Path) -> None:

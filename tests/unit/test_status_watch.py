@@ -168,3 +168,14 @@ def test_jobs_by_data_set_and_stage() -> None:
     target = text_console()
     show_status(seen(None, "a"), target, Path("out"))
     assert "data set, stage" not in written(target)
+
+
+@pytest.mark.parametrize("every", ["nan", "inf", "1e300", "0"])
+def test_a_pause_is_one_that_can_be_waited_for(output: Path, every: str) -> None:
+    watching = start(output, "--every", every)
+    _, said = watching.communicate()
+    assert (watching.returncode, "--every" in said, "fault of braindata" in said) == (
+        2,
+        True,
+        False,
+    )

@@ -18,10 +18,14 @@ from pathlib import Path
 from braindata.layout import Layout
 from braindata.report.cost import Costs, JobCost
 
-# What `describe_use` writes, and the line after it, with which a command of ours ends.
-_USE = re.compile(r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB\nINFO: (\w+) ", re.MULTILINE)
-# Two commands of one job write to one log: that much of it holds what both say at their ends.
-_TAIL = 65_536
+# What `describe_use` writes, before the line that says which stage is done: the log of a person has
+# two of them.
+_USE = re.compile(
+    r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB\nINFO: (\w+) \S+: done, ", re.MULTILINE
+)
+_TAIL = 32_768
+# One job of Snakemake, with one benchmark, does the second after the first.
+FOLLOWED = {"preprocess": "pack"}
 # Whose results lie in each folder. Published shards are further names of the jobs' files: as each
 # content is counted once, where it is met first, releases come after all that they are made of.
 FOLDERS = {
@@ -74,17 +78,21 @@ def gather_costs(layout: Layout) -> Costs:
     jobs = []
     for path in sorted((layout.output / "benchmarks").rglob("*.tsv")):
         stage, *key = path.relative_to(layout.output / "benchmarks").with_suffix("").parts
-        if stage != "report":
-            dataset = key[0] if key else None
-            used = _used(layout.log(stage, *key))
-            jobs.append(JobCost(stage, dataset, _seconds(path), *used.pop(stage, (None, None))))
-            # Of what else the job has called the time on the clock is in the benchmark of the job.
-            jobs += [JobCost(other, dataset, None, *use) for other, use in sorted(used.items())]
+        if stage == "report":
+            continue
+        used = _use(layout.log(stage, *key))
+        dataset = key[0] if key else None
+        jobs.append(JobCost(stage, dataset, _seconds(path), *used.get(stage, (None, None))))
+        following = FOLLOWED.get(stage, "")
+        own = layout.output.joinpath("benchmarks", following, *key).with_suffix(".tsv")
+        # Earlier versions packed in a job of its own, which has its own benchmark.
+        if following and not own.is_file():
+            jobs.append(JobCost(following, dataset, None, *used.get(following, (None, None))))
     return Costs(jobs, _disk(layout), ORDER)
 
 
-def _used(log: Path) -> dict[str, tuple[float, float]]:
-    """Return CPU time and memory by stage."""
+def _use(log: Path) -> dict[str, tuple[float, float]]:
+    """Return CPU time (s) and memory (MiB) by stage, of the stages that a log tells of."""
     try:
         with log.open("rb") as handle:
             handle.seek(max(0, handle.seek(0, os.SEEK_END) - _TAIL))
@@ -96,7 +104,7 @@ def _used(log: Path) -> dict[str, tuple[float, float]]:
 
 def _seconds(benchmark: Path) -> float | None:
     """Return the time on the clock; None of a file that a full disk has cut off."""
-    header, _, row = benchmark.read_text(encoding="utf-8").partition("\n")
+    header, _, row = benchmark.read_text(encoding="utf-8", errors="replace").partition("\n")
     try:
         return float(dict(zip(header.split("\t"), row.split("\t"), strict=False))["s"])
     except (KeyError, ValueError):

@@ -28,6 +28,8 @@ TAIL = 32_768
 # Programs that a job calls may leave their last line open, so a word of ours can start anywhere.
 _DONE = re.compile(r"INFO: (\w+) \S+: (?:done, \d+ files|up to date)\s")
 _ERROR = re.compile(r"error: ([^\n]*(?:\n {2}[^\n]*)*)\s*\Z")
+# Colours and the like, which programs write for a terminal.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -262,6 +264,7 @@ def job_status(job: Job, layout: Layout, has_receipt: bool, run: Holder | None) 
 
 def error_of(tail: str) -> str | None:
     """Return the error with which a log ends: ours, or the last line of a traceback."""
+    tail = _ESCAPES.sub("", tail)
     match = _ERROR.search(tail)
     if match:
         return match[1].strip()

@@ -37,6 +37,8 @@ TITLES = {
 }
 # On a terminal, so many recordings are named of those that share a reason; in a pipe all are.
 MAX_NAMED = 5
+# And so many jobs that failed, were interrupted or are running.
+MAX_JOBS = 20
 # Wide enough that nothing is cut or wrapped where there is no terminal.
 PLAIN_WIDTH = 10_000
 
@@ -97,11 +99,13 @@ def show_status(seen: Overview, target: Console, output: Path) -> None:
         jobs = [status for status in seen.jobs if status.state == state]
         if jobs:
             _say(target, f"\n{state.capitalize()} jobs", STYLES[state])
-        for status in jobs:
+        for status in jobs[: MAX_JOBS if target.is_terminal else None]:
             _say(target, f"  {status.job.stage} {status.job.name}")
             for line in (status.error or "").splitlines():
                 _say(target, f"    {line.strip()}")
             _say(target, f"    log: {output / seen.log_of(status)}")
+        if target.is_terminal and len(jobs) > MAX_JOBS:
+            _say(target, f"  and {len(jobs) - MAX_JOBS} more (in a pipe, all are listed)")
     for state, title in TITLES.items():
         _left_out(target, title, seen.with_state(state), output)
     if seen.unreadable:
