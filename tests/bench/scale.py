@@ -156,7 +156,9 @@ def main() -> int:
                 if new != Counter(expected | {"publish": 1, "report": 1, "all": 1}):
                     missed.append(f"other jobs than the new region's: {new}")
             shutil.rmtree(config.parent)
-        empty = snakemake(corpus("curated", Path(name) / "one", 1, 1), "-n")
+        # What grows is what lies above it: the least of three, as others may use the machine.
+        one = corpus("curated", Path(name) / "one", 1, 1)
+        empty = min((snakemake(one, "-n") for _ in range(3)), key=lambda cost: cost.cpu)
     show("plan", 1, empty)
     for what, costs in found.items():
         if len(costs) > 1:
