@@ -118,7 +118,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert jobs
     pressed = time.monotonic()
     terminal.press(CTRL_C)
-    assert terminal.read_to_the_end() != 0
+    assert terminal.read_to_the_end() != 0, terminal.text
     assert time.monotonic() - pressed < 10
     assert still_working(jobs, timeout=1) == []
     assert "known after curation" in terminal.text
