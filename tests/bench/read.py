@@ -40,6 +40,11 @@ BATCH = 256
 MIN_PER_SECOND = 200_000
 
 
+def _exported(folder: Path) -> Path:
+    """Return where the release of an output folder is exported to."""
+    return folder.with_name("exported")
+
+
 def make_release(folder: Path, n_recordings: int, n_regions: int, n_samples: int) -> None:
     """Publish random series; each region has the same values but for a number."""
     rng = np.random.default_rng(0)
@@ -109,7 +114,7 @@ def from_torch(folder: Path, n_samples: int) -> Iterator[int]:
 
 def from_memory(folder: Path, n_samples: int) -> Iterator[int]:
     """Decode everything into arrays in memory, and cut windows one by one in random order."""
-    files = sorted((folder / "exported" / "series").iterdir())
+    files = sorted((_exported(folder) / "series").iterdir())
     columns = [pq.read_table(path, columns=["values"])["values"].to_pylist() for path in files]
     whole = [np.array(one, np.float32).T for one in zip(*columns, strict=True)]
     del columns
@@ -124,7 +129,7 @@ def from_memory(folder: Path, n_samples: int) -> Iterator[int]:
 
 def from_parquet(folder: Path, n_samples: int) -> Iterator[int]:
     """Read the row groups of one recording's regions, and cut a batch of windows from them."""
-    files = [pq.ParquetFile(path) for path in sorted((folder / "exported" / "series").iterdir())]
+    files = [pq.ParquetFile(path) for path in sorted((_exported(folder) / "series").iterdir())]
     n_recordings = files[0].metadata.num_rows
     rng = np.random.default_rng(0)
     while True:
@@ -146,7 +151,7 @@ def from_datasets(folder: Path, n_samples: int) -> Iterator[int]:
 
     datasets.disable_progress_bars()
     series = datasets.load_dataset(
-        str(folder / "exported"), "series", split="train", cache_dir=str(folder / "hugging-face")
+        str(_exported(folder)), "series", split="train", cache_dir=str(folder / "hugging-face")
     ).select_columns(["recording", "values"])
     rows: dict[str, list[int]] = {}
     for number, name in enumerate(series["recording"]):
@@ -180,9 +185,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) / "results"
         make_release(folder, chosen.recordings, chosen.regions, chosen.samples)
-        export_release(folder, folder / "exported")
+        export_release(folder, _exported(folder))
         began, cpu = time.perf_counter(), time.process_time()
         windows = open_tables(folder).windows(LENGTH, 1)
         print(
