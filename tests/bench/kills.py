@@ -28,10 +28,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from braindata.files import PART_PREFIX, remove_dead_scratch, sha256_file
+from braindata.files import PART_PREFIX, remove_dead_scratch
 from braindata.phantom.generate import generate
 from braindata.phantom.parameters import PhantomParameters
-from braindata.tables.releases import list_releases, read_release
+from tests.faults.compare import differences, digest
 from tests.processes import still_working
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,19 +116,7 @@ class Chain:
 
     def digest(self) -> dict[str, object]:
         """Return what must be equal: sha256 by file, active files, and releases."""
-        files: dict[str, object] = {
-            path.relative_to(self.results).as_posix(): sha256_file(path)
-            for stage in STAGES
-            for path in sorted((self.results / stage).rglob("*"))
-            if path.is_file()
-            and "_delta_log" not in path.parts
-            # They name Delta's versions, which a killed publish may count up.
-            and path.parent.name != "releases"
-            and path.name != "publish.receipt.json"
-        }
-        tables = self.results / "tables"
-        files["active"] = sorted(read_release(tables).paths())
-        files["releases"] = list_releases(tables)
+        files = digest(self.results, STAGES)
         files["left over"] = sorted(map(str, self.results.rglob(f"{PART_PREFIX}*")))
         return files
 
@@ -150,11 +138,6 @@ def kill(process: subprocess.Popen[bytes]) -> list[str]:
     if alive:
         raise SystemExit(f"still alive after SIGKILL: {alive}")
     return sorted(jobs)
-
-
-def differences(one: dict[str, object], other: dict[str, object]) -> list[str]:
-    """Return the names under which two digests differ."""
-    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
 
 
 def run(size: str, kills: int, seed: int, cores: int, work: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -28,12 +29,12 @@ FOLDERS = (
 )
 
 
-def digest(project: Project) -> dict[str, object]:
+def digest(results: Path, folders: Iterable[str] = FOLDERS) -> dict[str, object]:
     """Return what must be equal: sha256 by file, the files of the release, and the releases."""
     found: dict[str, object] = {
-        path.relative_to(project.results).as_posix(): sha256_file(path)
-        for folder in FOLDERS
-        for path in sorted((project.results / folder).rglob("*"))
+        path.relative_to(results).as_posix(): sha256_file(path)
+        for folder in folders
+        for path in sorted((results / folder).rglob("*"))
         if path.is_file()
         # Delta's logs hold times and random numbers; they name versions, which a killed publish
         # may count up, and with them do the release and its receipt.
@@ -43,7 +44,7 @@ def digest(project: Project) -> dict[str, object]:
         and path.parent.name != "releases"
         and path.name != "publish.receipt.json"
     }
-    tables = project.results / "tables"
+    tables = results / "tables"
     numbers = list_releases(tables)
     found["releases"] = numbers
     found["active"] = sorted(read_release(tables).paths()) if numbers else []

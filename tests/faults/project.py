@@ -6,7 +6,6 @@ from a server on this machine that behaves as OpenNeuro does.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -22,7 +21,14 @@ import yaml
 
 from braindata.phantom.generate import generate
 from braindata.phantom.parameters import PhantomParameters
-from tests.unit.eeg_recordings import SFREQ, cap, noise, write_brainvision, write_channels
+from tests.unit.eeg_recordings import (
+    SFREQ,
+    cap,
+    noise,
+    write_brainvision,
+    write_channels,
+    write_two_kinds,
+)
 from tests.unit.git_repositories import MadeRepository
 from tests.unit.openneuro_server import OpenNeuro, serving
 
@@ -198,11 +204,7 @@ def write_eeg(root: Path, subject: str) -> None:
     folder = root / f"sub-{subject}" / "eeg"
     header = write_brainvision(folder, f"sub-{subject}_task-x_eeg", data, names)
     write_channels(header, names)
-    facts = {"TaskName": "x", "SamplingFrequency": SFREQ, "PowerLineFrequency": 50}
-    header.with_suffix(".json").write_text(json.dumps(facts))
-    rows = [f"{at:g}\t0\t{'odd' if at % 2 else 'even'}" for at in np.arange(1, SECONDS - 2)]
-    lines = "\n".join(["onset\tduration\ttrial_type", *rows])
-    header.with_name(f"sub-{subject}_task-x_events.tsv").write_text(lines + "\n")
+    write_two_kinds(header, SECONDS)
 
 
 def write_regions(folder: Path) -> None:

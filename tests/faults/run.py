@@ -144,7 +144,7 @@ def run(base: Base, kind: Kind, seed: int, stage: str) -> Verdict:
         wrong.append(f"the same command again ends with {again}: {project.said[-1500:]}")
     # The job of a Snakemake that was killed: it may take as long as it needs.
     still_working(at_work(project), 300)
-    different = differences(digest(project), base.digest)
+    different = differences(digest(project.results), base.digest)
     left = leftovers(project)
     wrong += [f"differs: {name}" for name in different] + [f"left over: {name}" for name in left]
     cells = (
@@ -170,7 +170,7 @@ def run_all(kinds: list[Kind], seeds: list[int], work: Path, *, keep: bool) -> i
     """Make the runs; return how many went wrong."""
     n_wrong, n_runs = 0, 0
     with base_project(work) as (project, site):
-        base = Base(project, digest(project), project.durations(), site, work)
+        base = Base(project, digest(project.results), project.durations(), site, work)
         left = leftovers(project)
         if left:
             raise SystemExit(f"the undisturbed run leaves over: {left}")

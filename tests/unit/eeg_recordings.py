@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import mne
@@ -64,3 +65,12 @@ def files_of(header: Path, **more: object) -> EegFiles:
 def cap(n_channels: int) -> list[str]:
     """Return names of the 10-20 system, spread over the head."""
     return mne.channels.make_standard_montage("biosemi32").ch_names[:n_channels]
+
+
+def write_two_kinds(header: Path, seconds: float) -> None:
+    """Write a sidecar that states mains of 50 Hz, and each second a trial of one of two kinds."""
+    facts = {"TaskName": "x", "SamplingFrequency": SFREQ, "PowerLineFrequency": 50}
+    header.with_suffix(".json").write_text(json.dumps(facts))
+    rows = [f"{at:g}\t0\t{'odd' if at % 2 else 'even'}" for at in np.arange(1, seconds - 2)]
+    lines = "\n".join(["onset\tduration\ttrial_type", *rows])
+    header.with_name(header.name.replace("_eeg.vhdr", "_events.tsv")).write_text(lines + "\n")

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 import braindata
-from tests.unit.eeg_recordings import SFREQ, cap, noise, write_brainvision, write_channels
+from tests.unit.eeg_recordings import (
+    SFREQ,
+    cap,
+    noise,
+    write_brainvision,
+    write_channels,
+    write_two_kinds,
+)
 
 from .conftest import Project
 from .counting import files_of_person
@@ -44,11 +51,7 @@ def eeg_bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
             root / f"sub-{label}" / "eeg", f"sub-{label}_task-x_eeg", data, names
         )
         write_channels(header, names)
-        facts = {"TaskName": "x", "SamplingFrequency": SFREQ, "PowerLineFrequency": 50}
-        header.with_suffix(".json").write_text(json.dumps(facts))
-        rows = [f"{at:g}\t0\t{'odd' if at % 2 else 'even'}" for at in np.arange(1, SECONDS - 2)]
-        lines = "\n".join(["onset\tduration\ttrial_type", *rows])
-        header.with_name(f"sub-{label}_task-x_events.tsv").write_text(lines + "\n")
+        write_two_kinds(header, SECONDS)
     return root
 
 

@@ -31,5 +31,5 @@ def test_after_a_fault_the_same_command_gives_the_same_bytes(
     project = FaultyProject(finished[0].folder)
     (kind,) = (kind for kind in KINDS if kind.name == name)
     site = OpenNeuro(tmp_path)
-    base = Base(project, digest(project), project.durations(), site, tmp_path)
+    base = Base(project, digest(project.results), project.durations(), site, tmp_path)
     assert run(base, kind, seed, stage).wrong == []
