@@ -10,6 +10,7 @@ from pathlib import Path
 from braindata.errors import UsageError
 from braindata.faults import require_space
 from braindata.files import remove_dead_scratch, remove_parts, write_text
+from braindata.layout import UNIT_FOLDERS
 from braindata.locking import NAME as LOCK
 from braindata.locking import lock
 from braindata.planning import Plan
@@ -19,8 +20,6 @@ from braindata.stages.region_files import check_definitions, provide
 from braindata.status.planned import TOLD_VARIABLE, Planned
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# Folders whose jobs may name their files otherwise the next time, and remove the earlier ones.
-SUPERSEDING = ("derivatives", "packed")
 # What rules name as input or output, of all files of a stage.
 DECLARED = (
     "raw/*.*",
@@ -89,7 +88,8 @@ def claim(plan: Plan) -> None:
     check_definitions(plan.new_regions(stale), plan.placing, resolution, spaces)
     for receipt in stale:
         folder = receipt.relative_to(plan.layout.output).parts[0]
-        if folder in SUPERSEDING and receipt.is_file():
+        # These jobs may name their files otherwise the next time, and remove the earlier ones.
+        if folder in UNIT_FOLDERS and receipt.is_file():
             receipt.replace(void_beside(receipt))
         else:
             receipt.unlink(missing_ok=True)

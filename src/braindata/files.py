@@ -114,6 +114,19 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
+def read_end(path: Path, n_bytes: int) -> str:
+    """Return the end of a text file, which may be written to at this moment.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    with path.open("rb") as handle:
+        handle.seek(max(0, handle.seek(0, os.SEEK_END) - n_bytes))
+        return handle.read().decode("utf-8", errors="replace")
+
+
 def sha256_file(path: Path) -> str:
     """Return the sha256 of a file's contents, in hexadecimal.
 

@@ -9,6 +9,9 @@ from braindata.receipts import SUFFIX
 
 # No data set's name has a dot.
 PUBLISHED = ".derivatives"
+# The stages of a unit, in their order: one job of Snakemake with one log. Where their receipts lie.
+PER_UNIT = ("preprocess", "pack")
+UNIT_FOLDERS = ("derivatives", "packed")
 # In a region's place: what EEG shows at its sensors.
 SENSORS = "sensors"
 
@@ -155,8 +158,7 @@ class Layout:
 
     def log(self, stage: str, *job: str) -> Path:
         """The log of a job: of a data set and, where there is one, of its unit or region."""
-        # What is preprocessed is packed by the same job of Snakemake.
-        *folders, name = ("preprocess" if stage == "pack" else stage, *job)
+        *folders, name = (PER_UNIT[0] if stage in PER_UNIT else stage, *job)
         return self.output.joinpath("logs", *folders, f"{name}.log")
 
     def plan(self) -> Path:

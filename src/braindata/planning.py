@@ -21,7 +21,7 @@ from braindata.config_regions import read_regions
 from braindata.curate.parameters import Choice
 from braindata.errors import BraindataError, UsageError
 from braindata.extract.parameters import cleanings
-from braindata.layout import PUBLISHED, SENSORS, Layout
+from braindata.layout import PUBLISHED, SENSORS, UNIT_FOLDERS, Layout
 from braindata.planning_eeg import EegPlan
 from braindata.planning_preprocess import PreprocessPlan
 from braindata.planning_signals import SignalPlan
@@ -47,8 +47,6 @@ from braindata.withdrawn import Withdrawn
 
 # Folders whose receipts name files that no rule declares.
 WATCHED = ("raw", "curated", "packed", "head", "tables", "report")
-# Of the two receipts of a unit, in the order in which they are written.
-UNIT_FOLDERS = ("derivatives", "packed")
 
 
 class Plan:

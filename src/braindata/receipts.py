@@ -7,10 +7,11 @@ nothing has changed, which is what keeps Snakemake's re-runs cheap.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,8 +186,13 @@ def up_to_date(planned: Receipt, path: Path, output: Path) -> bool:
 
 def missing_outputs(receipt: Receipt, output: Path) -> list[str]:
     """Return the outputs that a receipt names and that are not there in full, sorted."""
-    gone = {name for name in receipt.outputs if not (output / name).is_file()}
-    return sorted(gone.union(cut_off_outputs(receipt, output)))
+    found = []
+    for name in receipt.outputs:
+        there = _status(output / name)
+        whole = there is not None and stat.S_ISREG(there.st_mode)
+        if there is None or not whole or there.st_size != receipt.sizes.get(name, there.st_size):
+            found.append(name)
+    return sorted(found)
 
 
 def cut_off_outputs(receipt: Receipt, output: Path) -> list[str]:
@@ -194,13 +200,19 @@ def cut_off_outputs(receipt: Receipt, output: Path) -> list[str]:
 
     As after a loss of power: file systems may keep a file's name and lose its end.
     """
-    found = []
-    for name, size in receipt.sizes.items():
-        # One that is gone is a matter of its own.
-        with contextlib.suppress(OSError):
-            if (output / name).stat().st_size != size:
-                found.append(name)
-    return sorted(found)
+    # One that is gone is a matter of its own.
+    return sorted(
+        name
+        for name, size in receipt.sizes.items()
+        if (there := _status(output / name)) is not None and there.st_size != size
+    )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def broken_receipts(output: Path, folders: Iterable[str]) -> list[Path]:

@@ -11,7 +11,7 @@ from braindata.config import load_region_config
 from braindata.config_lines import read_document
 from braindata.config_regions import read_regions
 from braindata.errors import BraindataError, UsageError
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.planning import Plan, read_spaces
 from braindata.receipts import receipt_beside
 from braindata.regions.definition import Region
@@ -176,7 +176,7 @@ def changes(plan: Plan) -> list[Change]:
         curated = plan.layout.receipt("curated", dataset)
         anew = curated.is_file() and any(
             plan.layout.receipt(folder, dataset, unit) in stale
-            for folder in ("derivatives", "packed")
+            for folder in UNIT_FOLDERS
             for unit in plan.units(dataset)
         )
         for key in plan.regions:

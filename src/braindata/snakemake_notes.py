@@ -6,9 +6,12 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-FOLDER = ".snakemake"
+# Below the working directory, which an output folder may be.
+SNAKEMAKE = ".snakemake"
 # A job has begun to make this file, and Snakemake has not seen it end.
 INCOMPLETE = "incomplete"
+# Folders of notes, each about one file.
+KINDS = ("metadata", INCOMPLETE)
 
 
 def noted_file(parts: Sequence[str]) -> str | None:
@@ -46,7 +49,7 @@ def drop_incomplete(project: Path, output: Path) -> list[Path]:
     output : Path
         The output folder.
     """
-    home = project / FOLDER / INCOMPLETE
+    home = project / SNAKEMAKE / INCOMPLETE
     dropped = []
     for path in sorted(home.rglob("*")) if home.is_dir() else ():
         about = noted_file(path.relative_to(home).parts) if path.is_file() else None

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from braindata.files import read_end
+
 if TYPE_CHECKING:
     from .progress import Progress
 
@@ -94,9 +96,7 @@ def last_words(log: Path, *, errors_only: bool = False) -> list[str]:
         killed.
     """
     try:
-        with log.open("rb") as handle:
-            handle.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
-            text = handle.read().decode("utf-8", errors="replace")
+        text = read_end(log, _TAIL_BYTES)
     except OSError:
         return ["(its log cannot be read)"]
     ours = _LAST_ERROR.search(text)

@@ -20,6 +20,9 @@ ENTITY_COLUMNS = {
     "part": "part",
 }
 
+# Of several files of one EEG recording the one that is opened.
+EEG_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif")
+
 
 def entities(path: str) -> dict[str, str]:
     """Return the entities, `suffix` and `ext` of a BIDS file name, all as written.

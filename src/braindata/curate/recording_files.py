@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import bids2table
 
-from braindata.bids.entities import entity_columns, stem
+from braindata.bids.entities import EEG_EXTENSIONS, entity_columns, stem
 from braindata.curate.accounting import IMAGE_EXTENSIONS
 
 EXTENSIONS = {
     "fmri": IMAGE_EXTENSIONS,
-    "eeg": (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif"),
+    "eeg": EEG_EXTENSIONS,
 }
 SUFFIXES = {"fmri": "bold", "eeg": "eeg"}
 

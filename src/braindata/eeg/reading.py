@@ -14,10 +14,10 @@ from typing import Any
 import mne
 import numpy as np
 
+from braindata.bids.entities import EEG_EXTENSIONS
 from braindata.eeg.lengths import require_whole
 from braindata.errors import DataError, first_line
 
-EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".cnt", ".mff", ".fif")
 # BIDS's types of channels that MNE has a type for; all others are `misc`.
 CHANNEL_TYPES = {
     "EEG": "eeg",
@@ -75,11 +75,11 @@ def open_recording(path: Path) -> Any:
     DataError
         When a file of it is missing, shorter than its header says, or MNE cannot read it.
     """
-    if path.suffix.lower() not in EXTENSIONS:
+    if path.suffix.lower() not in EEG_EXTENSIONS:
         raise DataError(
             f"EEG in {path.suffix} cannot be read",
             file=path,
-            hint=f"formats that can be are {', '.join(EXTENSIONS)}",
+            hint=f"formats that can be are {', '.join(EEG_EXTENSIONS)}",
         )
     require_whole(path)
     try:

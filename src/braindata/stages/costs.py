@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from braindata.layout import Layout
+from braindata.files import read_end
+from braindata.layout import PER_UNIT, Layout
 from braindata.report.cost import Costs, JobCost
 
 # What `describe_use` writes, before the line that says which stage is done: the log of a person has
@@ -24,8 +25,6 @@ _USE = re.compile(
     r"^INFO: used ([\d.]+) s of CPU time, (\d+) MiB\nINFO: (\w+) \S+: done, ", re.MULTILINE
 )
 _TAIL = 32_768
-# One job of Snakemake, with one benchmark, does the second after the first.
-FOLLOWED = {"preprocess": "pack"}
 # Whose results lie in each folder. Published shards are further names of the jobs' files: as each
 # content is counted once, where it is met first, releases come after all that they are made of.
 FOLDERS = {
@@ -83,20 +82,19 @@ def gather_costs(layout: Layout) -> Costs:
         used = _use(layout.log(stage, *key))
         dataset = key[0] if key else None
         jobs.append(JobCost(stage, dataset, _seconds(path), *used.get(stage, (None, None))))
-        following = FOLLOWED.get(stage, "")
-        own = layout.output.joinpath("benchmarks", following, *key).with_suffix(".tsv")
-        # Earlier versions packed in a job of its own, which has its own benchmark.
-        if following and not own.is_file():
-            jobs.append(JobCost(following, dataset, None, *used.get(following, (None, None))))
+        if stage == PER_UNIT[0]:
+            following = PER_UNIT[1]
+            own = layout.output.joinpath("benchmarks", following, *key).with_suffix(".tsv")
+            # Earlier versions packed in a job of its own, which has its own benchmark.
+            if not own.is_file():
+                jobs.append(JobCost(following, dataset, None, *used.get(following, (None, None))))
     return Costs(jobs, _disk(layout), ORDER)
 
 
 def _use(log: Path) -> dict[str, tuple[float, float]]:
     """Return CPU time (s) and memory (MiB) by stage, of the stages that a log tells of."""
     try:
-        with log.open("rb") as handle:
-            handle.seek(max(0, handle.seek(0, os.SEEK_END) - _TAIL))
-            found = _USE.findall(handle.read().decode("utf-8", errors="replace"))
+        found = _USE.findall(read_end(log, _TAIL))
     except OSError:
         return {}
     return {stage: (float(cpu), float(memory)) for cpu, memory, stage in found}

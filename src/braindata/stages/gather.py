@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 
 from braindata.files import sha256_file, write_text
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.receipts import Receipt, merkle
-
-FOLDERS = ("derivatives", "packed")
 
 
 def run(layout: Layout, dataset: str) -> bool:
@@ -33,7 +31,7 @@ def run(layout: Layout, dataset: str) -> bool:
     units = sorted(Receipt.read(layout.receipt("curated", dataset)).notes["units"])
     receipts = {
         f"{folder}/{unit}": sha256_file(layout.receipt(folder, dataset, unit))
-        for folder in FOLDERS
+        for folder in UNIT_FOLDERS
         for unit in units
     }
     text = json.dumps({"units": len(units), "receipts": merkle(receipts)}) + "\n"

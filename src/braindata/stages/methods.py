@@ -19,7 +19,7 @@ from braindata.errors import BraindataError
 from braindata.extract.parameters import ExtractParameters
 from braindata.files import write_text
 from braindata.fmri.parameters import NativeParameters
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.pack.parameters import QualityParameters
 from braindata.receipts import Receipt, content_hash, receipt_beside
 from braindata.regions.definition import Region
@@ -58,7 +58,7 @@ def collect_facts(layout: Layout) -> MethodsFacts:
     curated = [Receipt.read(layout.receipt("curated", name)) for name in datasets]
     units = {
         folder: [r for name in datasets for r in unit_receipts(layout, folder, name).values()]
-        for folder in ("derivatives", "packed")
+        for folder in UNIT_FOLDERS
     }
     of_regions = {
         stage: [

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from braindata.bids.events import read_events
 from braindata.errors import DataError
-from braindata.layout import SENSORS, Layout
+from braindata.layout import SENSORS, UNIT_FOLDERS, Layout
 from braindata.pull.local import read_manifest
 from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages import STEP_VERSION
@@ -161,7 +161,7 @@ def find_receipts(layout: Layout, parameters: Parameters) -> dict[str, Receipt]:
     shards = [layout.trials(dataset, SENSORS) for dataset in parameters.sensors]
     for dataset in parameters.datasets:
         found[f"curate/{dataset}"] = Receipt.read(layout.receipt("curated", dataset))
-        for folder in ("derivatives", "packed"):
+        for folder in UNIT_FOLDERS:
             for unit, receipt in unit_receipts(layout, folder, dataset).items():
                 found[f"{folder}/{dataset}/{unit}"] = receipt
         for name, lies in (("latents", layout.latents), ("connectivity", layout.connectivity)):

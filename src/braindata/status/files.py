@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from braindata.files import PART_PREFIX, sha256_file
-from braindata.layout import Layout
+from braindata.layout import PER_UNIT, Layout
 from braindata.locking import NAME as LOCK_NAME
 from braindata.receipts import SUFFIX, VOID
 from braindata.regions.files import SUFFIXES
+from braindata.snakemake_notes import SNAKEMAKE
 from braindata.status.damage import Finding, Kind
-from braindata.status.jobs import PER_UNIT, Job
+from braindata.status.jobs import Job
 from braindata.tables.releases import FOLDER, TAGS
 from braindata.withdrawn import NAME as WITHDRAWN
 
 _REGION_FILE = re.compile(r"(?P<folder>[^/]+)/(?P<sha256>[0-9a-f]{64})(?P<suffix>\.[a-z0-9.]+)")
 STAGING = "tables/.staging/"
-# Of Snakemake, where the output folder is the working directory.
-FOREIGN = ".snakemake"
 # Files that no receipt names because they are no job's result: what fMRIPrep wrote beside what is
 # used of it.
 BESIDE = ("logs/", "benchmarks/", "fmriprep/", "templateflow/")
@@ -65,7 +64,7 @@ def list_all(output: Path) -> set[str]:
     for folder, folders, files in os.walk(output):
         relative = os.path.relpath(folder, output)
         if relative == ".":
-            folders[:] = [name for name in folders if name != FOREIGN]
+            folders[:] = [name for name in folders if name != SNAKEMAKE]
         prefix = "" if relative == "." else f"{relative}/"
         found |= {prefix + name for name in files}
         # Links to folders are files to us: pull makes links to files only.

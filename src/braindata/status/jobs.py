@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from braindata.errors import BraindataError, UsageError
-from braindata.layout import Layout
+from braindata.files import read_end
+from braindata.layout import PER_UNIT, Layout
 from braindata.locking import Holder
 from braindata.receipts import SUFFIX, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION
@@ -17,7 +18,6 @@ from braindata.status.planned import Planned
 
 JobState = Literal["done", "running", "waiting", "interrupted", "failed"]
 JOB_STATES: tuple[JobState, ...] = ("done", "running", "waiting", "interrupted", "failed")
-PER_UNIT = ("preprocess", "pack")
 PER_REGION = ("extract", "derive")
 PER_GROUP = ("align",)
 PER_DATASET = ("pull", "curate", "latents", "connectivity")
@@ -274,10 +274,7 @@ def error_of(tail: str) -> str | None:
 def read_tail(log: Path) -> str:
     """Return the end of a log; it may be written to, or be gone, at this moment."""
     try:
-        with log.open("rb") as handle:
-            size = handle.seek(0, 2)
-            handle.seek(max(0, size - TAIL))
-            return handle.read().decode("utf-8", errors="replace")
+        return read_end(log, TAIL)
     except OSError:
         return ""
 

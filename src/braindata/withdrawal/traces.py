@@ -15,8 +15,8 @@ from braindata.files import PART_PREFIX
 from braindata.layout import Layout
 from braindata.locking import NAME as LOCK_NAME
 from braindata.receipts import SUFFIX
-from braindata.snakemake_notes import noted_file
-from braindata.status.files import FOREIGN, list_all
+from braindata.snakemake_notes import KINDS, SNAKEMAKE, noted_file
+from braindata.status.files import list_all
 from braindata.withdrawn import MAX_TEXT, NAME, Gone, is_of_all
 
 # Folders of stages whose jobs are of a whole data set: their shards are of many people.
@@ -174,11 +174,11 @@ def find_notes(project: Path, output: Path, dataset: str, gone: Gone) -> list[Pa
     gone : Gone
         Who is withdrawn from it.
     """
-    home = project / FOREIGN
+    home = project / SNAKEMAKE
     found = []
     for path in _files_of(home):
         parts = path.relative_to(home).parts
-        about = noted_file(parts[1:]) if parts[0] in ("metadata", "incomplete") else None
+        about = noted_file(parts[1:]) if parts[0] in KINDS else None
         if about is not None:
             if _is_noted(project / about, output, dataset) and (
                 gone.named_in(about) or _names(path, gone)
@@ -216,7 +216,7 @@ def _is_about(path: Path, project: Path, output: Path) -> bool:
 def projects_of(output: Path, *named: Path) -> list[Path]:
     """Return the folders near an output folder in which Snakemake was called, and those named."""
     candidates = [output, output.parent, Path.cwd(), *named]
-    found = {path.resolve() for path in candidates if (path / FOREIGN).is_dir()}
+    found = {path.resolve() for path in candidates if (path / SNAKEMAKE).is_dir()}
     return sorted(found)
 
 
