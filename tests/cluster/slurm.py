@@ -207,6 +207,16 @@ class Cluster:
         """Return the state of a node, as `idle` or `down*`."""
         return self.command("sinfo", "-h", "-N", "-n", node, "-o", "%T").strip()
 
+    def resume_drained(self) -> None:
+        """Put nodes to work again that the controller has taken away, as an administrator does.
+
+        One that gives numbers of jobs again, which it had not saved when it was killed, finds two
+        jobs of one number on a node, and drains it.
+        """
+        for node in NODES:
+            if self.state(node).startswith("dr"):
+                self.command("scontrol", "update", f"nodename={node}", "state=resume")
+
     def wait_until_idle(self) -> None:
         """Wait until both nodes can take jobs."""
         self.wait(lambda: all(self.state(node) == "idle" for node in NODES))

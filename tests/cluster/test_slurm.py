@@ -167,6 +167,12 @@ def test_four_faults_and_the_same_command_again_give_the_same_bytes(
             cluster.wait(lambda: submission.text.count("MinJobAge=None") > 1, seconds=SECONDS)
         finally:
             cluster.start_controller()
+
+        def has_ended() -> bool:
+            cluster.resume_drained()
+            return submission.process.poll() is not None
+
+        cluster.wait(has_ended, seconds=SECONDS)
         code = submission.end()
     assert killed in cluster.jobs("FAILED,CANCELLED")
     logs = (empty.folder / ".snakemake/slurm_logs/rule_curate").rglob("*.log")
