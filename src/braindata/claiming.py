@@ -14,6 +14,7 @@ from braindata.layout import UNIT_FOLDERS
 from braindata.locking import NAME as LOCK
 from braindata.locking import lock
 from braindata.planning import Plan
+from braindata.planning_stale import stale_receipts
 from braindata.receipts import void_beside
 from braindata.snakemake_notes import drop_incomplete
 from braindata.stages.region_files import check_definitions, provide
@@ -82,7 +83,7 @@ def claim(plan: Plan) -> None:
         plan.pins.of(dataset)
     plan.pins.write()
     provide(plan.layout, plan.regions.values(), plan.placing.files)
-    stale = plan.stale_receipts()
+    stale = stale_receipts(plan)
     resolution = plan.config.preprocess.fmri.native.resolution
     spaces = plan.preprocess.spaces()
     check_definitions(plan.new_regions(stale), plan.placing, resolution, spaces)

@@ -19,22 +19,16 @@ from braindata.config_lines import read_document
 from braindata.config_pseudonyms import pseudonym_key
 from braindata.config_regions import read_regions
 from braindata.curate.parameters import Choice
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import UsageError
 from braindata.extract.parameters import cleanings
-from braindata.layout import PUBLISHED, SENSORS, UNIT_FOLDERS, Layout
+from braindata.layout import PUBLISHED, SENSORS, Layout
 from braindata.planning_eeg import EegPlan
 from braindata.planning_preprocess import PreprocessPlan
 from braindata.planning_signals import SignalPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import (
-    SUFFIX,
-    Receipt,
-    broken_receipts,
-    cut_off_outputs,
-    receipt_beside,
-)
+from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -44,9 +38,6 @@ from braindata.stages import STEP_VERSION
 from braindata.tables.exclusions import Decisions
 from braindata.tables.pseudonyms import Pseudonyms, fingerprint, read_key
 from braindata.withdrawn import Withdrawn
-
-# Folders whose receipts name files that no rule declares.
-WATCHED = ("raw", "curated", "packed", "head", "tables", "report")
 
 
 class Plan:
@@ -104,6 +95,7 @@ class Plan:
         self.placing = Placing(region_files, spaces)
         self._told: dict[tuple[str, str | None, str | None], str] = {}
         self._units: dict[str, tuple[int, dict[str, int]]] = {}
+        self._sources: dict[str, str] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
         self._decisions = read_exclusions(folder, self.datasets)
@@ -167,8 +159,13 @@ class Plan:
         return _json(self.config.pull.download)
 
     def source_state(self, dataset: str) -> str:
-        """Return a text that changes when a file of the source does, or its version."""
-        return source_state(self.source(dataset), self.pull_job(dataset))
+        """Return a text that changes when a file of the source does, or its version.
+
+        Asked for by what is stale and by the job, so it is looked up once.
+        """
+        if dataset not in self._sources:
+            self._sources[dataset] = source_state(self.source(dataset), self.pull_job(dataset))
+        return self._sources[dataset]
 
     def parameters(self, stage: str, region: str | None = None, dataset: str | None = None) -> str:
         """Return the parameters of a stage's job as JSON: what the command is given.
@@ -310,80 +307,6 @@ class Plan:
                 )
             )
         ]
-
-    def stale_receipts(self) -> list[Path]:
-        """Return the receipts that no longer hold.
-
-        Snakemake reruns a job when its params or inputs change, which it knows from metadata in
-        the working directory, and watches no file that is known only after curation. So before
-        it plans, receipts are held against what is there: one of other parameters or of another
-        `STEP_VERSION`, or of a source that has changed since, or one that names a file which is
-        gone or cut off, is void. Without it the job runs.
-        """
-        stale = broken_receipts(self.layout.output, WATCHED)
-        planned: dict[Path, tuple[str, str | None, str | None]] = {
-            self.layout.receipt("tables", "publish"): ("publish", None, None)
-        }
-        if self.sensors:
-            planned[self.layout.receipt("head", "head")] = ("head", None, None)
-        for dataset in self.datasets:
-            raw, curated = (self.layout.receipt(f, dataset) for f in ("raw", "curated"))
-            if raw.is_file() and not self._is_pulled(dataset):
-                stale.append(raw)
-            planned[curated] = ("curate", None, dataset)
-            known = curated.is_file() and curated not in stale
-            units = self.units(dataset) if known else []
-            for unit in units:
-                made, packed = (self.layout.receipt(f, dataset, unit) for f in UNIT_FOLDERS)
-                planned[made] = ("preprocess", None, dataset)
-                planned[packed] = ("pack", None, dataset)
-            latents = receipt_beside(self.layout.latents(dataset))
-            planned[latents] = ("latents", None, dataset)
-            connectivity = receipt_beside(self.layout.connectivity(dataset))
-            planned[connectivity] = ("connectivity", None, dataset)
-            for group in self.groups:
-                aligned = receipt_beside(self.layout.alignment(dataset, group))
-                planned[aligned] = ("align", group, dataset)
-            for region in self.regions:
-                series, trials = (
-                    f(dataset, region) for f in (self.layout.series, self.layout.trials)
-                )
-                planned[receipt_beside(series)] = ("extract", region, dataset)
-                planned[receipt_beside(trials)] = ("derive", None, dataset)
-            for process in self.signals.processes:
-                shard = self.layout.signals(dataset, process)
-                planned[receipt_beside(shard)] = ("signals", process, dataset)
-            if dataset in self.sensors:
-                at_sensors = receipt_beside(self.layout.trials(dataset, SENSORS))
-                planned[at_sensors] = ("derive", SENSORS, dataset)
-        for path, job in planned.items():
-            if path.is_file() and not self._holds(path, *job):
-                stale.append(path)
-        # One job of Snakemake makes both, and knows the later one. By the files: before curation
-        # nobody knows the units.
-        gone = set(stale)
-        for dataset in self.datasets:
-            made, packed = (self.layout.output / folder / dataset for folder in UNIT_FOLDERS)
-            for path in packed.glob(f"*{SUFFIX}"):
-                before = made / path.name
-                if before in gone or not before.is_file():
-                    gone.add(path)
-        return sorted(gone)
-
-    def _is_pulled(self, dataset: str) -> bool:
-        state = self.layout.source_state(dataset)
-        # Whatever it holds: of other contents than the hash it says that the source is not known.
-        return state.is_file() and state.read_bytes() == self.source_state(dataset).encode()
-
-    def _holds(self, path: Path, stage: str, region: str | None, dataset: str | None) -> bool:
-        try:
-            receipt = Receipt.read(path)
-        except BraindataError:
-            return False
-        planned = json.loads(self.parameters(stage, region, dataset))
-        same = receipt.step_version == STEP_VERSION[stage] and receipt.parameters == planned
-        # Files that are gone Snakemake misses by itself.
-        return same and not cut_off_outputs(receipt, self.layout.output)
 
     def units(self, dataset: str) -> list[str]:
         """Return the units of a curated data set: the one file that is read while planning.

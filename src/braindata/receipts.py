@@ -130,7 +130,7 @@ class Receipt:
             When the file is not there or is no receipt.
         """
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = json.loads(path.read_bytes().decode())
             outcomes = {name: Outcome(**o) for name, o in body.pop("recordings").items()}
             return cls(**body, recordings=outcomes)
         except FileNotFoundError as error:
@@ -176,12 +176,11 @@ def up_to_date(planned: Receipt, path: Path, output: Path) -> bool:
     """
     if not path.is_file():
         return False
-    try:
-        earlier = Receipt.read(path)
-    except BraindataError:
-        # An unreadable receipt proves nothing: the job runs again and replaces it.
-        return False
-    return earlier.same_work(planned) and not missing_outputs(earlier, output)
+    earlier = read_or_none(path)
+    # An unreadable receipt proves nothing: the job runs again and replaces it.
+    return (
+        earlier is not None and earlier.same_work(planned) and not missing_outputs(earlier, output)
+    )
 
 
 def missing_outputs(receipt: Receipt, output: Path) -> list[str]:
@@ -215,18 +214,29 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def broken_receipts(output: Path, folders: Iterable[str]) -> list[Path]:
-    """Return the receipts below some folders that are unreadable or lack one of their files."""
-    broken = []
-    for folder in folders:
-        for path in sorted((output / folder).rglob(f"*{SUFFIX}")):
-            try:
-                whole = not missing_outputs(Receipt.read(path), output)
-            except BraindataError:
-                whole = False
-            if not whole:
-                broken.append(path)
-    return broken
+def read_or_none(path: Path) -> Receipt | None:
+    """Read a receipt; None where there is none that can be read."""
+    try:
+        return Receipt.read(path)
+    except BraindataError:
+        return None
+
+
+def read_matching(output: Path, patterns: Iterable[str]) -> dict[Path, Receipt | None]:
+    """Return the receipts whose paths match, by path; None where one cannot be read.
+
+    Parameters
+    ----------
+    output : Path
+        The output folder.
+    patterns : iterable of str
+        Below it, as for `Path.glob`, without `SUFFIX`.
+    """
+    return {
+        path: read_or_none(path)
+        for pattern in patterns
+        for path in sorted(output.glob(f"{pattern}{SUFFIX}"))
+    }
 
 
 def hash_outputs(paths: Iterable[Path], output: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from braindata.config_regions import read_regions
 from braindata.errors import BraindataError, UsageError
 from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.planning import Plan, read_spaces
+from braindata.planning_stale import stale_receipts
 from braindata.receipts import receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
@@ -168,7 +169,7 @@ def changes(plan: Plan) -> list[Change]:
     New recordings are not looked at: they concern all regions. So do recordings that are packed or
     preprocessed anew, which counts as `settings`.
     """
-    stale = set(plan.stale_receipts())
+    stale = set(stale_receipts(plan))
     planned = Planned.read(plan.layout)
     former = dict(_split(key) for key in (planned.regions if planned else ()))
     result = []

@@ -21,6 +21,7 @@ from braindata.errors import BraindataError, UsageError
 from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.planning import Plan
+from braindata.planning_stale import stale_receipts
 from braindata.receipts import Receipt, receipt_beside
 from braindata.regions.checks import check_region, side_of
 from braindata.regions.files import Placing, RegionFiles
@@ -224,7 +225,7 @@ def test_a_pair_of_spaces_that_is_taken_back_is_told_before_any_job(here: Path) 
     path = receipt_beside(accepting.layout.series("ds", key))
     parameters = json.loads(accepting.parameters("extract", key))
     Receipt("extract", f"ds/{key}", STEP_VERSION["extract"], parameters, {}).write(path)
-    assert accepting.new_regions(accepting.stale_receipts()) == []
+    assert accepting.new_regions(stale_receipts(accepting)) == []
     with pytest.raises(UsageError, match="region r: it is defined in MNI152Lin"):
         claim(plan_of(here, spaces={"accepted": []}))
     assert path.is_file()

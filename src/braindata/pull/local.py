@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +86,17 @@ def list_files(source: Path) -> list[str]:
     """
     require_bids(source)
     found = []
-    for folder, folders, files in os.walk(source, followlinks=True):
-        relative = Path(folder).relative_to(source)
-        at_top = relative == Path()
-        # This is read whenever a run is planned: no `Path` for each of thousands of files.
-        prefix = "" if at_top else f"{relative.as_posix()}/"
+    root = str(source)
+    # This is read whenever a run is planned: no `Path` for each of thousands of files and folders.
+    for folder, folders, files in os.walk(root, followlinks=True):
+        at_top = folder == root
+        prefix = "" if at_top else f"{folder.removeprefix(root).lstrip('/')}/"
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
             and not (at_top and name in SKIPPED_FOLDERS)
-            and not _leads_back(Path(folder) / name)
+            and not _leads_back(f"{folder}/{name}")
         )
         # .bidsignore is hidden and part of the data set: the validator reads it.
         found += [
@@ -117,10 +118,10 @@ def listing_hash(source: Path) -> str:
 
 def _hash_of_listing(source: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256()
+    root = str(source)
     for name in names:
-        path = source / name
         # A file that may not be read counts as one that is not there, until somebody permits it.
-        facts = path.stat() if _readable(path) else None
+        facts = _facts_of_readable(f"{root}/{name}")
         size, changed = (facts.st_size, facts.st_mtime_ns) if facts else (-1, -1)
         digest.update(os.fsencode(f"{name}\0{size}\0{changed}\n"))
     return digest.hexdigest()
@@ -300,17 +301,26 @@ def _require_utf8(source: Path, name: str) -> None:
         ) from error
 
 
-def _leads_back(folder: Path) -> bool:
+def _leads_back(folder: str) -> bool:
     """Whether a folder is a link to one on the way to it, which would go on for ever."""
-    if not folder.is_symlink():
+    # No `Path` for each folder, nor for each file below.
+    if not os.path.islink(folder):  # noqa: PTH114
         return False
     target = os.path.realpath(folder)
-    return any(os.path.realpath(above) == target for above in folder.parents)
+    return any(os.path.realpath(above) == target for above in Path(folder).parents)
+
+
+def _facts_of_readable(path: str) -> os.stat_result | None:
+    """Return size and times of a file whose contents may be read; a pipe would block for ever."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return facts if stat.S_ISREG(facts.st_mode) and os.access(path, os.R_OK) else None
 
 
 def _readable(path: Path) -> bool:
-    """Whether a path leads to a file whose contents may be read; a pipe would block for ever."""
-    return path.is_file() and os.access(path, os.R_OK)
+    return _facts_of_readable(str(path)) is not None
 
 
 def _link(origin: Path, image: Path) -> None:
