@@ -80,6 +80,13 @@ def unit_receipts(dataset):
     )
 
 
+def curated_of_unit(wildcards):
+    """What a unit's job waits for, whose date counts only where the unit's own data have changed."""
+    receipt = f"{OUT}/curated/{wildcards.dataset}.receipt.json"
+    same = PLAN.is_made_from_the_same(wildcards.dataset, wildcards.unit)
+    return ancient(receipt) if same else receipt
+
+
 def templates(wildcards):
     """What must be fetched before a data set is preprocessed."""
     return (

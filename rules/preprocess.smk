@@ -3,7 +3,7 @@
 # and the next attempt would preprocess again. Planning sees when it is gone.
 rule preprocess:
     input:
-        f"{OUT}/curated/{{dataset}}.receipt.json",
+        curated_of_unit,
         templates,
     output:
         receipt=update(f"{OUT}/packed/{{dataset}}/{{unit}}.receipt.json"),

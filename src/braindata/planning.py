@@ -28,7 +28,7 @@ from braindata.planning_signals import SignalPlan
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import Receipt, receipt_beside
+from braindata.receipts import MADE_FROM, Receipt, read_or_none, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -94,7 +94,7 @@ class Plan:
         region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
         self.placing = Placing(region_files, spaces)
         self._told: dict[tuple[str, str | None, str | None], str] = {}
-        self._units: dict[str, tuple[int, dict[str, int]]] = {}
+        self._notes: dict[str, tuple[int, dict[str, Any]]] = {}
         self._sources: dict[str, str] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
@@ -322,15 +322,36 @@ class Plan:
             return 0
         return sum(self._recordings_of_units(dataset).values())
 
+    def is_made_from_the_same(self, dataset: str, unit: str) -> bool:
+        """Whether what was packed of a unit was made from what it would be made from now.
+
+        Then its job need not run, although the data set was curated since: another person is new.
+        By the receipts, so that it holds whatever Snakemake's own notes say.
+        """
+        path = self.layout.receipt("packed", dataset, unit)
+        if not path.is_file():
+            return False
+        # Of a unit that is newer than the data set's curation, no receipt need be read.
+        version, curated = self._curated(dataset)
+        if path.stat().st_mtime_ns > version:
+            return True
+        packed = read_or_none(path)
+        now = curated.get(MADE_FROM, {}).get(unit)
+        return packed is not None and now is not None and packed.notes.get(MADE_FROM) == now
+
     def _recordings_of_units(self, dataset: str) -> dict[str, int]:
+        found: dict[str, int] = self._curated(dataset)[1]["units"]
+        return found
+
+    def _curated(self, dataset: str) -> tuple[int, dict[str, Any]]:
+        """Return when a data set was curated, and the notes of it."""
         path = self.layout.receipt("curated", dataset)
         version = path.stat().st_mtime_ns if path.is_file() else 0
-        if self._units.get(dataset, (None, {}))[0] != version:
-            self._units[dataset] = (
-                version,
-                dict(sorted(Receipt.read(path).notes["units"].items())),
-            )
-        return self._units[dataset][1]
+        if dataset not in self._notes or self._notes[dataset][0] != version:
+            notes = Receipt.read(path).notes
+            notes["units"] = dict(sorted(notes["units"].items()))
+            self._notes[dataset] = (version, notes)
+        return self._notes[dataset]
 
 
 def read_spaces(section: SpacesSection) -> tuple[Spaces, dict[str, Path]]:

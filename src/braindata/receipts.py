@@ -23,6 +23,9 @@ from braindata.files import sha256_file, write_text
 SUFFIX = ".receipt.json"
 # Of a receipt that no longer holds; its job still has to know what it made.
 VOID = ".void"
+# The note in which a unit's receipts say what they were made from (see `curate.made_from`), and in
+# which the one of curation says what they would be made from now.
+MADE_FROM = "made_from"
 State = Literal["done", "excluded", "quarantined"]
 
 

@@ -20,7 +20,7 @@ from braindata.files import write_text
 from braindata.locking import lock
 from braindata.planning import Plan
 from braindata.planning_stale import stale_receipts
-from braindata.receipts import Outcome, Receipt, receipt_beside
+from braindata.receipts import MADE_FROM, Outcome, Receipt, receipt_beside
 from braindata.snakemake_notes import drop_incomplete
 from braindata.stages import STEP_VERSION
 from braindata.withdrawn import Withdrawn
@@ -458,3 +458,23 @@ def test_a_configuration_may_not_name_whoever_was_withdrawn(tmp_path: Path, plan
     change = {"datasets": [one | {"id": "other", "subjects": ["07"]}]}
     file.write_text(yaml.safe_dump(values | change))
     Plan(values | change, [file])
+
+
+def test_a_date_counts_where_a_unit_is_made_from_something_else(plan: Plan) -> None:
+    curated = plan.layout.receipt("curated", "ds")
+    packed = plan.layout.receipt("packed", "ds", "sub-01")
+    notes = {"units": {"sub-01": 1}, MADE_FROM: {"sub-01": "now"}}
+    assert not plan.is_made_from_the_same("ds", "sub-01")
+    for mark, same in (("now", True), ("then", False), (None, False)):
+        Receipt("pack", "ds/sub-01", 1, {}, {}, notes={MADE_FROM: mark}).write(packed)
+        Receipt("curate", "ds", 1, {}, {}, notes=notes).write(curated)
+        assert plan.is_made_from_the_same("ds", "sub-01") == same
+    # What curation of an earlier version left says nothing.
+    Receipt("curate", "ds", 1, {}, {}, notes={"units": {"sub-01": 1}}).write(curated)
+    assert not plan.is_made_from_the_same("ds", "sub-01")
+    packed.write_text("{")
+    os.utime(packed, (1, 1))
+    assert not plan.is_made_from_the_same("ds", "sub-01")
+    # Of what is newer than curation, Snakemake starts no job.
+    os.utime(curated, (0, 0))
+    assert plan.is_made_from_the_same("ds", "sub-01")

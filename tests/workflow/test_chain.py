@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -221,12 +223,26 @@ def test_a_new_subject_touches_no_other(
     assert run.returncode == 0, run.text
     after = project.files("derivatives/tiny/sub-01", "packed/tiny")
     assert {name: after[name] for name in before} == before
-    assert "up to date" in project.log("preprocess", "tiny", "sub-01.log")
+    assert run.jobs["preprocess"] == 1
     trials = braindata.open_tables(project.results)["trials"].to_pandas()
     assert set(trials["subject"]) == {"01", "02", "03"}
     # The copied person has the same brain and so the same numbers.
     values = trials.pivot_table(index=["region", "trial"], columns="subject", values="estimate")
     assert (values["02"] == values["03"]).all()
+    assert not project.run().jobs
+    # Whose data change is computed again, also where Snakemake's notes are gone or not asked.
+    shutil.rmtree(project.folder / ".snakemake")
+    (bold,) = (source / "sub-03/func").glob("*_bold.nii.gz")
+    image = nib.load(bold)
+    changed = np.asanyarray(image.dataobj)[..., ::-1]
+    nib.Nifti1Image(changed, image.affine, image.header).to_filename(bold)
+    run = project.run("--rerun-triggers", "mtime")
+    assert run.returncode == 0, run.text
+    assert run.jobs["preprocess"] == 1
+    later = project.files("derivatives/tiny/sub-01", "packed/tiny")
+    different = {name for name in after if later[name] != after[name]}
+    assert different
+    assert all("sub-03" in name or name.endswith("units.json") for name in different)
 
 
 def test_bad_data_are_left_out_and_the_rest_goes_on(
@@ -253,8 +269,9 @@ def test_bad_data_are_left_out_and_the_rest_goes_on(
     assert (project.results / "logs/preprocess/tiny/sub-01.log").is_file()
     # Mended, it comes in; the other person is not computed again.
     bold.write_bytes(whole)
-    assert project.run().returncode == 0
-    assert "up to date" in project.log("preprocess", "tiny", "sub-02.log")
+    run = project.run()
+    assert run.returncode == 0, run.text
+    assert run.jobs["preprocess"] == 1
     recordings = braindata.open_tables(project.results)["recordings"].to_pandas()
     assert list(recordings["status"]) == ["used", "used"]
 

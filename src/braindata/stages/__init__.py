@@ -3,7 +3,7 @@
 # Raised whenever a stage's results change: editing a module makes Snakemake run nothing again.
 STEP_VERSION = {
     "pull": 1,
-    "curate": 7,
+    "curate": 8,
     "preprocess": 5,
     "pack": 4,
     "align": 2,

@@ -10,13 +10,14 @@ from braindata.bids.derived import Derivatives
 from braindata.bids.events import MAX_TABLE
 from braindata.curate.derived import Derived
 from braindata.curate.inventory import Source, build_inventory
+from braindata.curate.made_from import made_from
 from braindata.curate.parameters import Choice, CurateParameters
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 from braindata.files import write_text
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Receipt, merkle
+from braindata.receipts import MADE_FROM, Receipt, merkle
 from braindata.stages.job import Result, log, run_job
 from braindata.tables.shards import write_shard
 
@@ -46,6 +47,13 @@ def _derived(layout: Layout, dataset: str, choice: Choice) -> Derived | None:
         return None
     files = Derivatives(read_manifest(layout.published_manifest(dataset)))
     return Derived(layout.published(dataset), files, choice.derivatives)
+
+
+def _published_contents(layout: Layout, dataset: str, choice: Choice) -> dict[str, str]:
+    if choice.derivatives is None:
+        return {}
+    manifest = read_manifest(layout.published_manifest(dataset))
+    return {path: file.sha256 for path, file in manifest.items()}
 
 
 def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
@@ -95,7 +103,13 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
             if row["status"] == "used":
                 units[row["unit"]] = units.get(row["unit"], 0) + 1
         made = [layout.inventory(dataset), layout.validation(dataset), layout.facts(dataset)]
-        return Result(made, inventory.left_out, {"units": units, "terms": inventory.terms})
+        published = _published_contents(layout, dataset, parameters.choice)
+        notes = {
+            "units": units,
+            MADE_FROM: made_from(rows, source.sha256, published),
+            "terms": inventory.terms,
+        }
+        return Result(made, inventory.left_out, notes)
 
     return run_job(
         layout,

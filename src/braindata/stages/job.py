@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def run_job(
     inputs: dict[str, str],
     libraries: tuple[str, ...],
     work: Callable[[], Result],
+    marks: Mapping[str, Any] | None = None,
 ) -> bool:
     """Do `work` unless the receipt says that it is done, and write the receipt.
 
@@ -70,6 +71,9 @@ def run_job(
         Distributions that touch the numbers.
     work : callable
         Makes the outputs.
+    marks : mapping, optional
+        Notes by which planning knows that the job need not be started; of work that is done
+        already, they are brought up to date.
 
     Returns
     -------
@@ -79,8 +83,12 @@ def run_job(
     chosen = parameters if isinstance(parameters, dict) else parameters.model_dump(mode="json")
     planned = Receipt(stage, job, STEP_VERSION[stage], chosen, inputs)
     if up_to_date(planned, receipt, layout.output):
+        earlier = Receipt.read(receipt)
         # The log of the earlier run is gone by now: this one has to say it too.
-        _warn(Receipt.read(receipt))
+        _warn(earlier)
+        if marks and earlier.notes != earlier.notes | dict(marks):
+            earlier.notes |= marks
+            earlier.write(receipt)
         log.info("%s %s: up to date", stage, job)
         return False
     with naming_a_full_disk(layout.output):
@@ -90,7 +98,7 @@ def run_job(
         planned.recordings = {
             name: _portable(outcome, layout) for name, outcome in result.recordings.items()
         }
-        planned.notes = result.notes
+        planned.notes = result.notes | dict(marks or {})
         planned.versions = library_versions(*libraries)
         planned.write(receipt)
     _warn(planned)

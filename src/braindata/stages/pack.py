@@ -14,7 +14,7 @@ from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
 from braindata.pack.parameters import PackParameters
 from braindata.pack.store import Grid
-from braindata.receipts import Outcome, Receipt, merkle
+from braindata.receipts import MADE_FROM, Outcome, Receipt, merkle
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import ResolvedRegion, resolve
@@ -115,6 +115,7 @@ def run(layout: Layout, dataset: str, unit: str, parameters: Parameters) -> bool
         inputs={"derivatives": merkle(preprocessed.outputs)},
         libraries=("h5py", "hdf5plugin", "nibabel", "nilearn", "numpy", "scipy"),
         work=work,
+        marks={MADE_FROM: preprocessed.notes.get(MADE_FROM)},
     )
 
 

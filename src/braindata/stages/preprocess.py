@@ -16,6 +16,7 @@ from braindata.errors import BraindataError
 from braindata.fmri.backends import FmriParameters
 from braindata.fmri.fmriprep.parameters import FmriprepRun
 from braindata.layout import Layout
+from braindata.receipts import MADE_FROM, Receipt
 from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
 
 Rows = list[dict[str, Any]]
@@ -120,6 +121,8 @@ def run(
     for module, _, own in parts:
         inputs |= module.inputs(layout, dataset, own)
 
+    curated = Receipt.read(layout.receipt("curated", dataset))
+
     def work() -> Result:
         result = Result([])
         for module, chosen, own in parts:
@@ -138,6 +141,7 @@ def run(
         inputs=inputs,
         libraries=tuple(sorted({name for module, _, _ in parts for name in module.LIBRARIES})),
         work=work,
+        marks={MADE_FROM: curated.notes.get(MADE_FROM, {}).get(unit)},
     )
 
 

@@ -117,9 +117,9 @@ def preprocess(
             "electrode_positions": cleaned.placement.source,
             "reference": cleaned.reference,
         }
-        warnings = [*(row["warnings"] or ()), *cleaned.warnings]
         if cleaned.warnings:
-            quality[name]["warnings"] = warnings
+            # Those of curation are said by the inventory: they may change when this does not.
+            quality[name]["warnings"] = list(cleaned.warnings)
         result.recordings[name] = Outcome("done")
     write_description(derivatives, dataset)
     result.notes = {

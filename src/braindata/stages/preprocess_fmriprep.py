@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from braindata.bids.derived import Derivatives
+from braindata.curate.made_from import ABOUT_ALL
 from braindata.errors import BraindataError, DataError, UsageError
 from braindata.files import write_text
 from braindata.fmri.backends import DerivativesParameters
@@ -70,9 +71,14 @@ class _Job:
 
 
 def inputs(layout: Layout, dataset: str, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the content hash of what each recording is made from: all that fMRIPrep is given."""
+    """Return the content hash of what each recording is made from: all that fMRIPrep is given.
+
+    But for what the data set says of all its people, or one who is new would have everybody
+    preprocessed again.
+    """
     manifest = read_manifest(layout.manifest(dataset))
-    given = content_hash([[path, manifest[path].sha256] for path in select_files(manifest, rows)])
+    of_unit = [path for path in select_files(manifest, rows) if not path.startswith(ABOUT_ALL)]
+    given = content_hash([[path, manifest[path].sha256] for path in of_unit])
     return {
         row["recording"]: content_hash([row["path"], row["tr"], row["n_volumes"], given])
         for row in rows

@@ -15,7 +15,7 @@ from braindata.bids.events import read_events
 from braindata.errors import DataError
 from braindata.layout import SENSORS, UNIT_FOLDERS, Layout
 from braindata.pull.local import read_manifest
-from braindata.receipts import Outcome, Receipt, content_hash, merkle, receipt_beside
+from braindata.receipts import MADE_FROM, Outcome, Receipt, content_hash, merkle, receipt_beside
 from braindata.stages import STEP_VERSION
 from braindata.stages.job import (
     Result,
@@ -145,7 +145,9 @@ def _facts(receipt: Receipt) -> dict[str, str]:
     states = {
         name: f"{o.state} {o.reason} {o.hint} {o.file}" for name, o in receipt.recordings.items()
     }
-    other = content_hash([receipt.parameters, receipt.notes])
+    # What planning goes by is nothing of a release.
+    notes = {name: note for name, note in receipt.notes.items() if name != MADE_FROM}
+    other = content_hash([receipt.parameters, notes])
     return receipt.outputs | states | {"parameters and notes": other}
 
 
@@ -312,7 +314,9 @@ def recording_rows(
             }
         if row["status"] == "used":
             name, notes = row["recording"], preprocessed.notes
-            row |= notes["quality"].get(name, {}) | packed.notes["quality"].get(name, {})
+            quality = notes["quality"].get(name, {}) | packed.notes["quality"].get(name, {})
+            warnings = [*(row["warnings"] or ()), *quality.pop("warnings", ())]
+            row |= quality | {"warnings": list(dict.fromkeys(warnings))}
             for column in ("space", "backend", *_HOW):
                 row[column] = of_recording(notes, column, name)
     return rows
