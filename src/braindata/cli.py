@@ -1,4 +1,4 @@
-"""The command line: one sub-command per stage, and those that people use."""
+"""The command line: one sub-command per stage, and those of `*_commands.py` for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from braindata import pull_commands, region_commands, release_commands, status_commands
+from braindata import (
+    phantom_commands,
+    project_commands,
+    pull_commands,
+    region_commands,
+    release_commands,
+    status_commands,
+)
 from braindata.command_help import SectionedGroup, checked_name, example
 from braindata.errors import EXIT_DONE, EXIT_STOPPED, UsageError
 from braindata.faults import DEBUG_VARIABLE, explain
@@ -270,108 +277,24 @@ def report(output: Path, key: str) -> None:
     stage.run(_layout(output), key)
 
 
-@cli.command(epilog=example("braindata init study --dataset localizer=../my-bids-folder"))
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    metavar="ID=PATH",
-    help="A data set to fill into the configuration: its name, and its BIDS folder or "
-    "openneuro:ds000005. Repeatable.",
-)
-@click.option("--force", is_flag=True, help="Replace files that were edited.")
-def init(folder: Path, datasets: tuple[str, ...], force: bool) -> None:
-    """Write a new project, or bring one up to date after an upgrade.
-
-    The project holds Snakefile, rules, profiles, region sets and a configuration to fill in. Called
-    again, it changes nothing; after an upgrade it updates what you have not edited, and names the
-    rest.
-    """
-    from braindata.scaffold.messages import describe_changes
-    from braindata.scaffold.project import init_project, parse_datasets
-
-    changes = init_project(folder, parse_datasets(datasets), force=force)
-    click.echo(describe_changes(folder, changes, filled_in=bool(datasets)))
-
-
-@cli.command(epilog=example("braindata phantom demo/phantom --truth demo/truth"))
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
-@click.option("--subjects", type=click.IntRange(1, 99), default=3, show_default=True)
-@click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="People at once."
-)
-def phantom(folder: Path, truth: Path, seed: int, subjects: int, jobs: int) -> None:
-    """Write a small BIDS data set whose truth is known, and the truth to another folder."""
-    from braindata.phantom.generate import generate
-    from braindata.phantom.parameters import PhantomParameters
-
-    generate(folder, truth, PhantomParameters(seed=seed, n_subjects=subjects), n_jobs=jobs)
-
-
-@cli.command(epilog=example("braindata recovery demo/results --truth demo/truth"))
-@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), required=True)
-def recovery(output: Path, truth: Path) -> None:
-    """Print how well the tables recover a phantom's truth."""
-    from braindata.phantom.score import score
-    from braindata.tables.reading import open_tables
-
-    trials = open_tables(output)["trials"].to_pandas(where={"model": "lss"})
-    table = score(trials, truth)
-    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-
-
-@cli.command(epilog=example("braindata tables results"))
-@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-def tables(output: Path) -> None:
-    """List the tables of an output folder, its releases and their sizes."""
-    from braindata.tables.reading import describe
-
-    click.echo(describe(output))
-
-
-@cli.command(epilog=example("braindata export results my-tables"))
-@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--release", metavar="N", help="Which release, or its tag; the newest by default.")
-@click.option("--name", default="braindata", show_default=True, help="What the data are called.")
-def export(output: Path, folder: Path, release: str | None, name: str) -> None:
-    """Write one release to pass on: plain Parquet folders that describe themselves.
-
-    Beside a folder per table there are README.md, which is a dataset card for Hugging Face,
-    croissant.json, dataset_description.json and provenance.json.
-    """
-    from braindata.tables.export import export_release
-
-    written = export_release(output, folder, release, name)
-    click.echo(f"release {written.number} is in {folder}")
-
-
 for _command in (
+    project_commands.init,
+    phantom_commands.phantom,
+    phantom_commands.recovery,
+    release_commands.tables,
+    release_commands.export,
     release_commands.history,
     release_commands.diff,
     release_commands.tag,
     release_commands.vacuum,
     release_commands.withdraw,
+    status_commands.run,
+    status_commands.status,
+    status_commands.verify,
+    region_commands.regions,
+    project_commands.schema,
 ):
     cli.add_command(_command)
-cli.add_command(status_commands.run)
-cli.add_command(status_commands.status)
-cli.add_command(status_commands.verify)
-cli.add_command(region_commands.regions)
-
-
-@cli.command(epilog=example("braindata schema --markdown | less"))
-@click.option("--markdown", is_flag=True, help="As a table for people (docs/configuration.md).")
-def schema(markdown: bool) -> None:
-    """Print what a configuration may hold, as JSON schema (config/schema.json)."""
-    from braindata.config import config_schema
-    from braindata.config_reference import config_reference
-
-    click.echo(config_reference() if markdown else config_schema(), nl=False)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The configuration: its models, its files and its paths. Nothing else reads YAML."""
+"""The whole configuration: its sections, validated together, its paths made absolute."""
 
 from __future__ import annotations
 
@@ -7,143 +7,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from braindata.align.parameters import AlignParameters
+from braindata.config_datasets import Dataset
 from braindata.config_errors import wrong
+from braindata.config_files import place_exclusions, place_regions
 from braindata.config_lines import Document, locate, read_document
-from braindata.config_paths import base_folder, existing, looked_in, project
+from braindata.config_paths import base_folder
+from braindata.config_section import Section
 from braindata.config_sources import place_derivatives, place_source, remote_of
-from braindata.curate.parameters import Alignment, CurateParameters, Modality
+from braindata.config_spaces import SpacesSection
+from braindata.curate.parameters import CurateParameters
 from braindata.derive.connectivity_parameters import ConnectivityParameters
-from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.derive.parameters import DeriveParameters
 from braindata.derive.sensor_parameters import SensorParameters
-from braindata.derive.signal_parameters import ProcessName, SignalsSection, Target
+from braindata.derive.signal_parameters import SignalsSection
 from braindata.eeg.parameters import EegParameters
 from braindata.eeg.source_parameters import HeadParameters, SourceParameters
 from braindata.errors import UsageError
 from braindata.extract.parameters import ExtractParameters, cleanings
 from braindata.fmri.backends import FmriParameters
-from braindata.latents.names import ModelName
-from braindata.latents.parameters import BehaviourMapping
 from braindata.layout import PUBLISHED
 from braindata.pack.parameters import PackParameters
-from braindata.pull.parameters import PullSection, Subset
+from braindata.pull.parameters import PullSection
 from braindata.pull.source import LOCK_NAME, Remote
 from braindata.regions.labels import nearest
-from braindata.regions.spaces import DEFAULT_ACCEPTED, Space
 from braindata.tables.parameters import PublishParameters
 
 DEFAULT_EXCLUSIONS = "config/exclusions"
-DATASET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-
-
-class Section(BaseModel):
-    """A part of the configuration that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetEvents(EventMapping, BehaviourMapping):
-    """Which columns of a data set's events files hold what."""
-
-    def columns(self) -> dict[str, str]:
-        """Return the columns that are named, by what they hold."""
-        return EventMapping.columns(self) | BehaviourMapping.columns(self)
-
-    def of_trials(self) -> EventMapping:
-        """Return what the table of trials is made with."""
-        return EventMapping(**self.model_dump(include=set(EventMapping.model_fields)))
-
-    def of_behaviour(self) -> BehaviourMapping:
-        """Return what models of behaviour need besides."""
-        return BehaviourMapping(**self.model_dump(include=set(BehaviourMapping.model_fields)))
-
-
-class DatasetAlignment(Alignment):
-    """How the people of a data set are aligned."""
-
-    shared_stimulus: bool | None = Field(
-        default=None,
-        description="Whether people saw or heard the same at the same time in the recordings that "
-        "maps are fitted on: true for a film. Without it, events that agree in all people say so.",
-    )
-    members: tuple[str, ...] = Field(
-        default=(),
-        description="Labels of the people from whom templates are made; the others enter them as "
-        "they are, and a new person changes nobody's vectors. Empty: all, and a new person "
-        "makes a new template.",
-    )
-
-    def of_curation(self) -> Alignment:
-        """Return what the inventory says of each recording."""
-        return Alignment(**self.model_dump(include=set(Alignment.model_fields)))
-
-
-class Dataset(Section):
-    """One data set."""
-
-    id: str = Field(
-        pattern=DATASET_PATTERN,
-        description="Its name in all outputs: letters, digits, hyphens, underscores.",
-    )
-    source: str = Field(
-        min_length=1,
-        description="A local BIDS folder, `openneuro:ds000005`, `openneuro:ds000005@00001` (a "
-        "tag), or a git-annex or DataLad repository as `git+https://HOST/PATH` or "
-        "`git+file:///PATH`, with or without `@TAG`. Without a tag the newest "
-        "version is looked up once and noted in `datasets.lock` beside the "
-        "file; `braindata pull --update` looks again.",
-    )
-    derivatives: str | None = Field(
-        default=None,
-        min_length=1,
-        description="What fMRIPrep made of it: a local folder, or "
-        "`openneuro-derivatives:ds000005-fmriprep`, with or without `@TAG`, as for `source`. It is "
-        "used in place of preprocessing, and raw MRI images are not fetched.",
-    )
-    subset: Subset = Field(
-        default_factory=Subset,
-        description="What of it is pulled: recordings that are all that is asked for here, with "
-        "events and inherited sidecars, the subjects' T1w images and the files about the whole "
-        "data set.",
-    )
-    modalities: tuple[Modality, ...] = Field(
-        default=("fmri",), min_length=1, description="Which modalities of it to use."
-    )
-    subjects: tuple[str, ...] = Field(
-        default=(), description="Use only these people (labels as in file names); empty means all."
-    )
-    tasks: tuple[str, ...] = Field(
-        default=(), description="Use only these tasks of it; empty means all. See `curate.tasks`."
-    )
-    event_mapping: DatasetEvents = Field(
-        default_factory=DatasetEvents,
-        description="Which columns of its events files hold what of a trial.",
-    )
-    alignment: DatasetAlignment = Field(
-        default_factory=DatasetAlignment,
-        description="Which recordings people's maps into a common space are fitted on; without it "
-        "the first half of the runs, or of the only one. See docs/alignment.md.",
-    )
-    models: tuple[ModelName, ...] = Field(
-        default=(),
-        description="Models of behaviour that are fitted to each person; docs/latents.md says what "
-        "each needs in `event_mapping`.",
-    )
-
-    targets: Mapping[ProcessName, Target] = Field(
-        default={},
-        description="By process of `signals`, what it is held against in this data set: "
-        "`latent:NAME` or `column:NAME`.",
-    )
-
-    @field_validator("models")
-    @classmethod
-    def _each_once(cls, models: tuple[ModelName, ...]) -> tuple[ModelName, ...]:
-        if len(set(models)) < len(models):
-            raise ValueError("a model is listed twice")
-        return models
 
 
 class Preprocess(Section):
@@ -153,43 +45,6 @@ class Preprocess(Section):
         default_factory=FmriParameters, description="fMRI preprocessing: docs/preprocessing.md."
     )
     eeg: EegParameters = Field(default_factory=EegParameters, description="Preprocessing of EEG.")
-
-
-class SpaceTransform(Section):
-    """A spatial transform that carries regions from one template space to another."""
-
-    start: Space = Field(alias="from", description="Space of the regions.")
-    end: Space = Field(alias="to", description="Space of the images.")
-    file: str = Field(
-        min_length=1,
-        description="An ITK displacement field (NIfTI) or ITK transform (`.h5`), named "
-        "`from-…_to-…_mode-image_xfm` by BIDS and TemplateFlow.",
-    )
-    sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{64}$", description="Compared where it is stated."
-    )
-
-
-class SpacesSection(Section):
-    """How regions of one template space are used on images in another."""
-
-    accepted: tuple[tuple[Space, Space], ...] = Field(
-        default=DEFAULT_ACCEPTED,
-        description="Pairs of a region's space and the images' space between which coordinates are "
-        "taken over as they are; docs/regions.md says how many mm that costs. A list of your own "
-        "replaces the default.",
-    )
-    transforms: tuple[SpaceTransform, ...] = Field(
-        default=(), description="Transforms between template spaces; they come before `accepted`."
-    )
-
-    @field_validator("transforms")
-    @classmethod
-    def _one_per_pair(cls, transforms: tuple[SpaceTransform, ...]) -> tuple[SpaceTransform, ...]:
-        pairs = [(one.start, one.end) for one in transforms]
-        if len(set(pairs)) < len(pairs):
-            raise ValueError("two transforms have the same from and to")
-        return transforms
 
 
 class Config(Section):
@@ -412,11 +267,10 @@ def load_config(
             )
         placed_here = {"source": str(source or dataset.source), "derivatives": derivatives}
         datasets.append(dataset.model_copy(update=placed_here))
-    exclusions = _exclusions(config, values, documents)
     placed = {
         "datasets": tuple(datasets),
-        "exclusions": exclusions,
-        **_region_paths(config, values, documents, home),
+        "exclusions": place_exclusions(config.exclusions, values, documents),
+        **place_regions(config.regions, config.spaces, values, documents, home),
     }
     return config.model_copy(update=placed), output
 
@@ -428,22 +282,6 @@ def _require_none(dataset: Dataset, config: Config, named: str, stated: str | No
             file=stated,
             hint=f"name them for {dataset.id}, or choose preprocess.fmri.backend: native",
         )
-
-
-def _exclusions(config: Config, values: Mapping[str, Any], documents: Sequence[Document]) -> str:
-    folder = base_folder("exclusions", values.get("exclusions"), documents)
-    if "exclusions" not in values:
-        # Where the project's own files lie: nobody has stated it, so nobody misses it.
-        found = existing(DEFAULT_EXCLUSIONS, *map(project, documents[::-1]), Path.cwd())
-        return str(found or "")
-    found = existing(config.exclusions, folder, Path.cwd())
-    if found is None or not found.is_dir():
-        raise UsageError(
-            f"exclusions: there is no folder {config.exclusions}",
-            file=locate(("exclusions",), values, documents),
-            hint=looked_in(folder, Path.cwd()),
-        )
-    return str(found)
 
 
 def remotes_of(config: Config) -> dict[str, Remote]:
@@ -480,40 +318,5 @@ def load_region_config(
     nobody = [{"id": "none", "source": "."}]
     config = parse_config({**values, "datasets": values.get("datasets") or nobody}, documents)
     output = base_folder("output", values.get("output"), documents)
-    placed = _region_paths(config, values, documents, home)
+    placed = place_regions(config.regions, config.spaces, values, documents, home)
     return config.model_copy(update=placed), (output / Path(config.output).expanduser()).resolve()
-
-
-def _region_paths(
-    config: Config, values: Mapping[str, Any], documents: Sequence[Document], home: Path | None
-) -> dict[str, Any]:
-    """Return `regions` and `spaces` with absolute paths."""
-    paths = (config.regions,) if isinstance(config.regions, str) else config.regions
-    folder = base_folder("regions", values.get("regions"), documents)
-    regions = []
-    for number, path in enumerate(paths):
-        found = existing(path, folder, Path.cwd(), *([home] if home else []))
-        if found is None:
-            raise UsageError(
-                f"regions: there is no {path}",
-                file=locate(
-                    ("regions",) if isinstance(config.regions, str) else ("regions", number),
-                    values,
-                    documents,
-                ),
-                hint=looked_in(folder, Path.cwd()),
-            )
-        regions.append(str(found))
-    folder = base_folder("spaces", values.get("spaces"), documents)
-    transforms = []
-    for number, transform in enumerate(config.spaces.transforms):
-        found = existing(transform.file, folder, Path.cwd())
-        if found is None or not found.is_file():
-            raise UsageError(
-                f"spaces.transforms.{number}.file: there is no {transform.file}",
-                file=locate(("spaces", "transforms", number, "file"), values, documents),
-                hint=looked_in(folder, Path.cwd()),
-            )
-        transforms.append(transform.model_copy(update={"file": str(found)}))
-    spaces = config.spaces.model_copy(update={"transforms": tuple(transforms)})
-    return {"regions": tuple(regions), "spaces": spaces}

@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from braindata.align.parameters import Group, find_groups
-from braindata.config import Config, SpacesSection, load_config, lock_path, remotes_of
+from braindata.config import Config, load_config, lock_path, remotes_of
 from braindata.config_exclusions import read_exclusions
 from braindata.config_lines import read_document
 from braindata.config_pseudonyms import pseudonym_key
 from braindata.config_regions import read_regions
+from braindata.config_spaces import SpacesSection
 from braindata.curate.parameters import Choice
 from braindata.errors import UsageError
 from braindata.extract.parameters import cleanings

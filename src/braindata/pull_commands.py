@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from braindata.planning import Plan
     from braindata.pull.local import PulledFile
     from braindata.pull.parameters import PullJob
-    from braindata.pull.pinned import Wanted
+    from braindata.pull.wanted import Wanted
     from braindata.withdrawn import Gone
 
 # What a command needs is imported when it runs: `braindata --help` answers at once.
@@ -163,7 +163,7 @@ def _pull_locked(plan: Plan, names: list[str]) -> None:
 def _wanted(plan: Plan, name: str, job: PullJob) -> list[tuple[str, Wanted]]:
     """Return what is asked for of the repositories of a data set, by the names of their pins."""
     from braindata.layout import PUBLISHED
-    from braindata.pull.pinned import want
+    from braindata.pull.wanted import want
     from braindata.stages.pull import mirror_without
     from braindata.withdrawn import Withdrawn
 

@@ -1,4 +1,4 @@
-"""The commands about releases: what is in them, what they differ in, and who leaves them."""
+"""The commands about releases: what is in them, passing them on, and who leaves them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,32 @@ from braindata.errors import EXIT_DONE, EXIT_FAILED, UsageError
 # What a command needs is imported when it runs: `braindata --help` answers at once.
 
 _OUTPUT = click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+
+
+@click.command(epilog=example("braindata tables results"))
+@_OUTPUT
+def tables(output: Path) -> None:
+    """List the tables of an output folder, its releases and their sizes."""
+    from braindata.tables.reading import describe
+
+    click.echo(describe(output))
+
+
+@click.command(epilog=example("braindata export results my-tables"))
+@_OUTPUT
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--release", metavar="N", help="Which release, or its tag; the newest by default.")
+@click.option("--name", default="braindata", show_default=True, help="What the data are called.")
+def export(output: Path, folder: Path, release: str | None, name: str) -> None:
+    """Write one release to pass on: plain Parquet folders that describe themselves.
+
+    Beside a folder per table there are README.md, which is a dataset card for Hugging Face,
+    croissant.json, dataset_description.json and provenance.json.
+    """
+    from braindata.tables.export import export_release
+
+    written = export_release(output, folder, release, name)
+    click.echo(f"release {written.number} is in {folder}")
 
 
 @click.command(epilog=example("braindata history results"))

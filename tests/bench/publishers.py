@@ -30,7 +30,7 @@ from braindata.files import sha256_file
 from braindata.tables.publish import publish
 from braindata.tables.reading import open_tables
 from braindata.tables.releases import list_releases, release_path
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 
 ROWS = 4

@@ -24,7 +24,8 @@ from braindata.latents.columns import RunEvents
 from braindata.latents.recovery import walking_bandit
 from braindata.latents.registry import MODELS
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import LATENTS, SERIES
+from braindata.tables.schemas.latents import LATENTS
+from braindata.tables.schemas.series import SERIES
 
 Floats = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from braindata.derive.parameters import DeriveParameters
 from braindata.derive.trials import RecordingEvents, derive_trials
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 
 from .test_localizer_contrasts import FUSIFORM, PARAHIPPOCAMPAL
 

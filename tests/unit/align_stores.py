@@ -22,7 +22,7 @@ from braindata.receipts import Outcome, Receipt, hash_outputs
 from braindata.regions.definition import Region
 from braindata.regions.resolve import resolve
 from braindata.regions.template import grey_matter
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 
 SPHERES = Path(__file__).parents[2] / "config" / "regions" / "spheres"
 SPACE = "MNI152NLin2009aSym"

@@ -23,7 +23,7 @@ from braindata.curate.parameters import CurateParameters
 from braindata.curate.recording_files import index_images
 from braindata.curate.validator import Verdict
 from braindata.pull.local import pull_local
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 
 EXAMPLES = (
     *("7t_trt", "ds000001-fmriprep", "ds000117", "ds000248", "ds001", "ds002", "ds003", "ds005"),

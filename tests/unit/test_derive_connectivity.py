@@ -24,7 +24,7 @@ from braindata.derive.connectivity import (
 from braindata.derive.connectivity_parameters import ConnectivityParameters
 from braindata.derive.correlations import effective_sizes, fisher_z, standardised
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import CONNECTIVITY
+from braindata.tables.schemas.series import CONNECTIVITY
 
 NAMES = ["a", "b", "c", "d", "e"]
 PAIRS = [(x, y) for i, x in enumerate(NAMES) for y in NAMES[i + 1 :]]

@@ -16,7 +16,8 @@ from braindata.derive.sensor_parameters import Band, ErpWindow, SensorParameters
 from braindata.derive.sensor_trials import SensorRecording, derive_sensor_trials
 from braindata.eeg.features import aperiodic_exponents
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES, TRIALS
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 
 SFREQ = 250.0
 KEY = RecordingKey("ds", "sub-01_task-x_eeg", "01", task="x")

@@ -29,7 +29,9 @@ from braindata.layout import Layout
 from braindata.planning_signals import SignalPlan
 from braindata.receipts import Receipt, receipt_beside
 from braindata.stages import signals as stage
-from braindata.tables.schemas import LATENTS, SIGNAL_FITS, SIGNALS, TRIALS
+from braindata.tables.schemas.latents import LATENTS
+from braindata.tables.schemas.signals import SIGNAL_FITS, SIGNALS
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 from tests.bench.signal_phantom import PROCESSES, Phantom, simulate
 

@@ -18,7 +18,7 @@ from braindata.errors import UsageError
 from braindata.stages.events import require_codes
 from braindata.stages.simultaneous import simultaneous
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 
 BOLD, EEG = "sub-01_task-x_bold", "sub-01_task-x_eeg"
 

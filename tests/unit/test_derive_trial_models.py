@@ -34,7 +34,8 @@ from braindata.derive.trial_models import (
 from braindata.derive.trials import RecordingEvents, derive_trials
 from braindata.errors import DataError
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES, TRIALS
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 
 TR, N_VOLUMES, HIGH_PASS = 2.0, 190, 0.008
 TIMES = frame_times(N_VOLUMES, TR, 0.5)

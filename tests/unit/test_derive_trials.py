@@ -19,7 +19,8 @@ from braindata.derive.trials import RecordingEvents, derive_trials
 from braindata.errors import UsageError
 from braindata.stages.events import require_columns
 from braindata.tables.keys import RecordingKey, stimulus_id
-from braindata.tables.schemas import SERIES, TRIALS
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 
 TR = 2.0
 N_VOLUMES = 190

@@ -19,7 +19,7 @@ from braindata.eeg.source_parameters import SourceParameters
 from braindata.errors import DataError
 from braindata.regions.definition import Region
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 from tests.unit.eeg_heads import model, montage, truth
 
 CONFIG = Path(__file__).parents[2] / "config" / "regions"

@@ -20,7 +20,7 @@ from braindata.derive.sensor_trials import (
 )
 from braindata.eeg.features import aperiodic_exponent, band_powers, cut_trials, erp_amplitudes
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 
 SFREQ = 200.0
 ONSETS = np.array([2.0, 5.0, 8.0])

@@ -16,7 +16,8 @@ from braindata.stages.leaving_out import leave_out, without
 from braindata.tables.exclusions import Decision, Decisions
 from braindata.tables.parameters import PublishParameters
 from braindata.tables.rules import METADATA, QUALITY, first_match, parse_rule
-from braindata.tables.schemas import RECORDINGS, SERIES
+from braindata.tables.schemas.recordings import RECORDINGS
+from braindata.tables.schemas.series import SERIES
 from braindata.tables.shards import read_shard, write_shard
 
 ALL = METADATA | QUALITY

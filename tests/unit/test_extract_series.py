@@ -23,7 +23,7 @@ from braindata.pack.store import Grid, write_store
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 from tests.unit import fmriprep_derivatives
 
 N_VOLUMES = 60

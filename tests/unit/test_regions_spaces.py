@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from braindata.config import SpacesSection, load_region_config
+from braindata.config import load_region_config
+from braindata.config_spaces import SpacesSection
 from braindata.errors import DamageError, UsageError
 from braindata.files import sha256_file
 from braindata.planning import read_spaces

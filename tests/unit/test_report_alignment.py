@@ -11,7 +11,7 @@ import pytest
 from braindata.report.alignment import alignment_sections, score_chart, template_curves
 from braindata.report.pictures import Shelf
 from braindata.report.site import pages
-from braindata.tables.schemas import ALIGNMENT
+from braindata.tables.schemas.alignment import ALIGNMENT
 from tests.synthetic_report import HOSTILE, corpus
 
 

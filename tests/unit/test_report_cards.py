@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from braindata.report.cards import PARAMETERS, dataset_cards, describe_column, variants
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 
 
 def row(name: str, **values: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from braindata.layout import Layout
 from braindata.pack.store import Grid, write_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, missing_outputs, receipt_beside
 from braindata.report.methods import MethodsText
-from braindata.stages import report, report_inputs
+from braindata.stages import report, report_pictures
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row
 from braindata.tables.schemas import TABLES
@@ -210,9 +210,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         count["template"] += 1
         return b"template"
 
-    monkeypatch.setattr(report_inputs, "recording_pictures", of_recording)
-    monkeypatch.setattr(report_inputs, "region_pictures", of_region)
-    monkeypatch.setattr(report_inputs, "template_picture", of_template)
+    monkeypatch.setattr(report_pictures, "recording_pictures", of_recording)
+    monkeypatch.setattr(report_pictures, "region_pictures", of_region)
+    monkeypatch.setattr(report_pictures, "template_picture", of_template)
     return count
 
 

@@ -18,7 +18,9 @@ from braindata.pack.eeg_store import Montage, write_eeg_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, receipt_beside
 from braindata.stages import connectivity
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import RECORDINGS, SERIES, TRIALS
+from braindata.tables.schemas.recordings import RECORDINGS
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 
 REGIONS = {

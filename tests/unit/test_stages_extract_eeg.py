@@ -30,7 +30,7 @@ from braindata.receipts import Outcome, Receipt, hash_outputs, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.spaces import Spaces
 from braindata.stages import STEP_VERSION, derive, extract, head
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 from tests.unit.eeg_heads import montage
 
 SPHERES = Path(__file__).parents[2] / "config" / "regions" / "spheres"

@@ -26,7 +26,7 @@ from braindata.status.overview import Overview, closing_line, overview
 from braindata.status.planned import Planned
 from braindata.status.show import show_status, text_console
 from braindata.tables.publish import publish
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 from braindata.tables.shards import write_shard
 
 REGIONS = ("visual-000000000000", "vmpfc-111111111111")

@@ -32,7 +32,7 @@ from braindata.tables.releases import (
     write_tag,
 )
 from braindata.tables.rows_compared import Counts, compare_rows, row_hashes
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 from braindata.tables.vacuum import vacuum
 

@@ -24,7 +24,8 @@ from braindata.tables import releases as releases_module
 from braindata.tables.publish import publish
 from braindata.tables.reading import open_tables
 from braindata.tables.releases import list_releases, read_release
-from braindata.tables.schemas import TABLES, TRIALS
+from braindata.tables.schemas import TABLES
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 from tests.bench import publishers
 

@@ -15,7 +15,9 @@ import braindata
 from braindata.errors import BraindataError, UsageError
 from braindata.tables.publish import publish
 from braindata.tables.reading import Tables, describe, open_tables, table_sizes
-from braindata.tables.schemas import SERIES, TABLES, TRIALS
+from braindata.tables.schemas import TABLES
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 
 

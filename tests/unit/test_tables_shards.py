@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from braindata.errors import BraindataError
 from braindata.files import sha256_file
-from braindata.tables.schemas import SCHEMA_VERSION, SERIES, TABLES, TRIALS
+from braindata.tables.schemas import SCHEMA_VERSION, TABLES
+from braindata.tables.schemas.series import SERIES
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import check_shard, conform, read_shard, statistics, write_shard
 
 

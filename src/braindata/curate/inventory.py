@@ -52,7 +52,7 @@ from braindata.curate.validator import Verdict
 from braindata.curate.variants import name_variants
 from braindata.errors import DataError
 from braindata.receipts import Outcome
-from braindata.tables.schemas import RECORDINGS
+from braindata.tables.schemas.recordings import RECORDINGS
 
 # The file of a recording that is opened; others belong to it, such as .vmrk and .fdt.
 BOLD_NAME = re.compile(r"_bold\.nii(\.gz)?$")

@@ -21,7 +21,7 @@ from braindata.derive.correlations import (
 )
 from braindata.derive.phase_coupling import METHODS, cut_epochs, phase_coupling
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import CONNECTIVITY
+from braindata.tables.schemas.series import CONNECTIVITY
 
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from braindata.derive.parameters import EventMapping
 from braindata.derive.sensor_parameters import APERIODIC, SensorParameters
 from braindata.eeg.features import aperiodic_exponents, band_powers, erp_amplitudes
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from braindata.derive.trials import timed_events, trial_columns
 from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 
 Floats = NDArray[np.float64]
 

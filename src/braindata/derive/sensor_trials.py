@@ -24,7 +24,7 @@ from braindata.derive.sensor_parameters import SensorParameters
 from braindata.derive.simultaneous import Partner
 from braindata.derive.trials import timed_events, trial_columns
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from braindata.derive.signals import MIN_OTHERS, Activity, Evidence, Signals, estimate_signals
-from braindata.tables.schemas import SIGNAL_FITS, SIGNALS
+from braindata.tables.schemas.signals import SIGNAL_FITS, SIGNALS
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from braindata.derive.simultaneous import Partner, shared_events
 from braindata.errors import DataError
 from braindata.receipts import Outcome
 from braindata.tables.keys import RecordingKey, stimulus_id
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 
 Floats = NDArray[np.float64]
 Json = None | bool | int | float | str

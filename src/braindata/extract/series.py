@@ -23,7 +23,7 @@ from braindata.regions.files import Placing
 from braindata.regions.resolve import ResolvedRegion, resolve
 from braindata.regions.template import grey_matter
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 
 
 def extract_region(

@@ -20,7 +20,7 @@ from braindata.latents.comparison import (
 from braindata.latents.fitting import PersonFit, fit_group
 from braindata.latents.mixture import compare_models
 from braindata.latents.models.base import Model
-from braindata.tables.schemas import LATENT_FITS, LATENTS
+from braindata.tables.schemas.latents import LATENT_FITS, LATENTS
 
 Floats = NDArray[np.float64]
 

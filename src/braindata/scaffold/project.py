@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from braindata.config import DATASET_PATTERN
+from braindata.config_datasets import DATASET_PATTERN
 from braindata.errors import BraindataError, UsageError
 from braindata.files import atomic_path, write_text
 from braindata.pull.local import require_bids

@@ -35,7 +35,7 @@ from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION
 from braindata.stages.job import Result, log, pairing_hash, read_inventory, run_job, used
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import CONNECTIVITY
+from braindata.tables.schemas.series import CONNECTIVITY
 from braindata.tables.shards import read_shard, write_shard
 
 STAGE = "connectivity"

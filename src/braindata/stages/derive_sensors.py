@@ -24,7 +24,7 @@ from braindata.stages.job import (
 )
 from braindata.stages.simultaneous import read_partner, simultaneous
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import TRIALS
+from braindata.tables.schemas.trials import TRIALS
 from braindata.tables.shards import write_shard
 
 

@@ -20,7 +20,7 @@ from braindata.regions.files import Placing
 from braindata.stages.head import MODEL, TRUTH
 from braindata.stages.head import Parameters as HeadJob
 from braindata.tables.keys import RecordingKey
-from braindata.tables.schemas import SERIES
+from braindata.tables.schemas.series import SERIES
 
 
 def head_receipt(layout: Layout) -> Receipt:

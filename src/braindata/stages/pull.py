@@ -26,8 +26,9 @@ from braindata.stages.job import Result, run_job
 from braindata.withdrawn import Gone, Withdrawn
 
 if TYPE_CHECKING:
-    from braindata.pull.pinned import Mirror, Wanted
+    from braindata.pull.mirror import Mirror
     from braindata.pull.source import Pin
+    from braindata.pull.wanted import Wanted
 
 log = logging.getLogger("braindata")
 # A receipt stays small, however much is missing.
@@ -145,7 +146,7 @@ def mirror_without(layout: Layout, gone: Gone) -> Iterator[Mirror]:
     A repository names everybody. Where somebody was withdrawn it is fetched to a place outside the
     output folder, and removed.
     """
-    from braindata.pull.pinned import Mirror
+    from braindata.pull.mirror import Mirror
 
     if not gone:
         yield Mirror(layout.mirror())
@@ -164,8 +165,8 @@ def _pull_version(
     mirror: Mirror,
     gone: Gone,
 ) -> tuple[list[PulledFile], dict[str, Any]]:
-    from braindata.pull.pinned import want
     from braindata.pull.source import Pin, Remote
+    from braindata.pull.wanted import want
 
     assert job.address is not None
     assert job.commit is not None
@@ -194,8 +195,8 @@ def _pull_published(
     mirror: Mirror,
     gone: Gone,
 ) -> tuple[list[PulledFile], dict[str, Any]]:
-    from braindata.pull.pinned import want
     from braindata.pull.source import Pin, Remote
+    from braindata.pull.wanted import want
 
     assert published.address is not None
     assert published.commit is not None

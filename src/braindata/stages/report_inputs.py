@@ -1,48 +1,39 @@
-"""What the report shows, gathered from a release, from receipts and from the stores."""
+"""What the report shows, gathered from a release, from receipts and from what is drawn."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from braindata.align.archive import read_archive
-from braindata.align.template import load_templates
-from braindata.bids.entities import stem
 from braindata.layout import Layout
-from braindata.pack.store import open_store
 from braindata.receipts import Receipt, receipt_beside
-from braindata.regions.definition import Region
-from braindata.regions.files import Placing, RegionFiles
-from braindata.regions.spaces import Spaces
-from braindata.report.alignment import MAX_PARCELS, template_curves
 from braindata.report.eeg_page import EegPage
 from braindata.report.pictures import PictureSet, Shelf
-from braindata.report.recording_pictures import recording_pictures, template_picture
-from braindata.report.region_pictures import region_pictures
-from braindata.report.responses import Responses, average_responses
-from braindata.report.site import Corpus, TrialCounts
-from braindata.stages import STEP_VERSION
+from braindata.report.site import Corpus
 from braindata.stages.costs import gather_costs
 from braindata.stages.job import unit_receipts
 from braindata.stages.pseudonymising import pseudonyms_of, with_labels
 from braindata.stages.recordings import PUBLISH
 from braindata.stages.report_eeg import eeg_series, recording_page
-from braindata.tables.reading import Tables, open_tables
-
-# The strategy whose series are averaged: drifts and head motion would drown single responses.
-STRATEGY = "simple"
-TEMPLATE = "template.webp"
-_CONFOUNDS = "_desc-confounds_timeseries.tsv"
-_BOLDREF = "_boldref.nii.gz"
-_T1W = "_desc-preproc_T1w.nii.gz"
-_NO_REASON = "no reason is known"
+from braindata.stages.report_pictures import (
+    STRATEGY,
+    alignment_template,
+    first_store,
+    recording_set,
+    region_sets,
+    responses,
+    template,
+)
+from braindata.stages.report_tables import (
+    least_coverage,
+    region_quality,
+    signal_evidence,
+    trial_counts,
+)
+from braindata.tables.reading import open_tables
 
 
 @dataclass(frozen=True)
@@ -96,25 +87,28 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
             told |= stated | {"log": None, "file": None}
         recordings.append(told)
         at = row["dataset"], row["recording"]
-        pictures[at] = _recording_set(layout, labelled, units, shelf)
+        pictures[at] = PictureSet()
         unit = units.get((row["dataset"], labelled["unit"]))
-        if row["modality"] == "eeg" and unit is not None:
+        if unit is not None and row["modality"] == "eeg":
             made = recording_page(layout, labelled, unit.preprocessed, courses.get(at, []), shelf)
             eeg |= {} if made is None else {at: made}
+        elif unit is not None:
+            pictures[at] = recording_set(layout, labelled, unit.preprocessed, unit.packed, shelf)
     regions = tables["regions"].to_pyarrow().to_pylist()
+    store = first_store(layout, [units[name].packed for name in sorted(units)])
     return Corpus(
         release=release,
         recordings=recordings,
         regions=regions,
-        trials=_trial_counts(tables),
-        coverage=_coverage(tables),
-        region_quality=_region_quality(tables),
+        trials=trial_counts(tables),
+        coverage=least_coverage(tables),
+        region_quality=region_quality(tables),
         eeg=eeg,
-        signals=_signals(tables),
+        signals=signal_evidence(tables),
         costs=gather_costs(layout),
         strategy=STRATEGY,
         responses={
-            row["region"]: _responses(
+            row["region"]: responses(
                 layout,
                 tables,
                 datasets,
@@ -125,47 +119,19 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
             for row in regions
         },
         recording_pictures=pictures,
-        region_pictures=_region_sets(
-            layout, datasets[0], keys, regions, _first_store(layout, units), shelf
-        ),
+        region_pictures=region_sets(layout, datasets[0], keys, regions, store, shelf),
         alignment=tables["alignment"].to_pyarrow().to_pylist() if "alignment" in tables else (),
         templates={
-            (dataset, *group.rsplit("-", 1)): _alignment_template(layout, dataset, group, shelf)
+            (dataset, *group.rsplit("-", 1)): alignment_template(layout, dataset, group, shelf)
             for dataset in datasets
             for group in published.parameters.get("groups", ())
         },
-        template=_template(shelf) if any(one.files for one in pictures.values()) else None,
+        template=template(shelf) if any(one.files for one in pictures.values()) else None,
         facts={
             dataset: _facts(layout, dataset) if own is None else own.value(_facts(layout, dataset))
             for dataset, own in names.items()
         },
     )
-
-
-def _alignment_template(layout: Layout, dataset: str, group: str, shelf: Shelf) -> dict[str, Any]:
-    """Return what is drawn of a group's templates."""
-    path = layout.alignment_template(dataset, group)
-    outputs = Receipt.read(receipt_beside(layout.alignment(dataset, group))).outputs
-    name = path.relative_to(layout.output).as_posix()
-
-    def draw() -> tuple[dict[str, bytes], Any]:
-        if not path.is_file():
-            return {}, {}
-        regions = read_archive(path)[1].get("regions", {})
-        templates = load_templates(path)
-        parcels = [
-            {
-                "region": regions[parcel],
-                "n_rows": len(one.response),
-                "curves": template_curves(one.response @ one.finish),
-            }
-            for parcel, one in sorted(templates.items(), key=lambda item: int(item[0]))
-        ]
-        return {}, {"parcels": parcels[:MAX_PARCELS]}
-
-    key = {"template": outputs[name], "version": STEP_VERSION["report"]}
-    found: dict[str, Any] = shelf.get(key, draw, [] if path.is_file() else [name]).data
-    return found
 
 
 def _facts(layout: Layout, dataset: str) -> dict[str, Any]:
@@ -224,201 +190,3 @@ def _with_facts(
         log = Layout(Path()).log(row["stage"], *fault[0].split("/"))
         facts |= {"log": log.as_posix(), "file": fault[1]}
     return row | facts
-
-
-def _recording_set(
-    layout: Layout, row: Mapping[str, Any], units: Mapping[tuple[str, str], _Unit], shelf: Shelf
-) -> PictureSet:
-    unit = units.get((row["dataset"], row["unit"]))
-    store = layout.store(row["dataset"], row["recording"])
-    packed = store.relative_to(layout.output).as_posix()
-    if unit is None or packed not in unit.packed.outputs or row["modality"] == "eeg":
-        return PictureSet()
-    own = unit.preprocessed.notes["files"].get(row["recording"], [])
-    others = unit.preprocessed.outputs
-    of_person = f"{stem(row['t1w']).removesuffix('_T1w')}_space-" if row["t1w"] else None
-    named = {
-        "confounds": next((path for path in own if path.endswith(_CONFOUNDS)), None),
-        "boldref": next((p for p in own if p.endswith(_BOLDREF) and "_space-" in p), None),
-        "t1w": next(
-            (
-                path
-                for path in sorted(others)
-                if of_person and path.endswith(_T1W) and Path(path).name.startswith(of_person)
-            ),
-            None,
-        ),
-    }
-    raw = layout.raw(row["dataset"]) / row["path"] if row["path"] else None
-    paths = {name: layout.output / path if path else None for name, path in named.items()}
-    threshold: float = unit.packed.parameters["pack"]["quality"]["fd_threshold"]
-    there = {name: path if path and path.is_file() else None for name, path in paths.items()}
-    key = {
-        "pictures": "recording",
-        "version": STEP_VERSION["report"],
-        "store": unit.packed.outputs[packed],
-        "fd_threshold": threshold,
-        **{name: others.get(path) if path else None for name, path in named.items()},
-        "raw": row["sha256"],
-    }
-    # Somebody may remove what is large and not needed any more.
-    missing = [name for name, path in there.items() if path is None]
-    missing += [] if store.is_file() else ["store"]
-    missing += [] if raw is not None and raw.is_file() else ["raw"]
-
-    def draw() -> tuple[dict[str, bytes], None]:
-        made = recording_pictures(
-            store,
-            there["confounds"],
-            there["boldref"],
-            there["t1w"],
-            raw=raw,
-            fd_threshold=threshold,
-        )
-        return made, None
-
-    return shelf.get(key, draw, missing)
-
-
-def _responses(
-    layout: Layout,
-    tables: Tables,
-    datasets: list[str],
-    key: str,
-    shelf: Shelf,
-    left_out: list[str],
-) -> Responses:
-    region = key.rpartition("-")[0]
-    # From the jobs' receipts: what they hash is in the release, and nothing need be read for it.
-    shards = [
-        Receipt.read(receipt_beside(path(dataset, key))).outputs
-        for dataset in datasets
-        for path in (layout.series, layout.trials)
-    ]
-    columns = ["dataset", "recording", "subject"]
-
-    def draw() -> tuple[dict[str, bytes], Any]:
-        series = tables["series"].to_pandas(
-            [*columns, "values", "start", "sampling_frequency"],
-            where={"region": region, "strategy": STRATEGY},
-        )
-        trials = tables["trials"].to_pandas(
-            [*columns, "trial", "onset", "trial_type"], where={"region": region}
-        )
-        # Several models estimate the same trial.
-        trials = trials.drop_duplicates(["dataset", "recording", "trial"])
-        return {}, asdict(average_responses(series, trials))
-
-    content = {"responses": shards, "strategy": STRATEGY, "version": STEP_VERSION["report"]}
-    if left_out:
-        content["left out"] = left_out
-    return Responses.from_json(shelf.get(content, draw).data)
-
-
-def _region_sets(
-    layout: Layout,
-    dataset: str,
-    keys: Mapping[str, str],
-    regions: list[dict[str, Any]],
-    store: Path | None,
-    shelf: Shelf,
-) -> dict[str, PictureSet]:
-    """Return each region's pictures on the grid of the recordings; none without a recording."""
-    if store is None:
-        return {}
-    with open_store(store) as opened:
-        grid = opened.grid
-    files = RegionFiles(layout.regions())
-    pictures = {}
-    for row in regions:
-        region = _region(row)
-        receipt = Receipt.read(receipt_beside(layout.series(dataset, keys[region.name])))
-        spaces = Spaces.model_validate(receipt.parameters.get("spaces", {}))
-        # Somebody may have tidied up; what was drawn stays.
-        images = {image.hash_of_image for image in region.definition.images()}
-        missing = sorted(sha256 for sha256 in images if files.find(sha256) is None)
-
-        def draw(
-            region: Region = region,
-            placing: Placing = Placing(files, spaces),  # noqa: B008
-            drawable: bool = not missing,
-        ) -> tuple[dict[str, bytes], None]:
-            if not drawable:
-                return {}, None
-            return region_pictures(region, grid.affine, grid.shape, grid.space, placing), None
-
-        key = {
-            "pictures": "region",
-            "version": STEP_VERSION["report"],
-            "region": region.name,
-            "definition": row["definition_hash"],
-            "affine": grid.affine.tolist(),
-            "shape": list(grid.shape),
-            "space": grid.space,
-            "spaces": spaces.model_dump(mode="json"),
-        }
-        pictures[region.name] = shelf.get(key, draw, missing)
-    return pictures
-
-
-def _region(row: Mapping[str, Any]) -> Region:
-    """Return the definition that a row of `regions` was made from."""
-    own = {key: row[key] for key in ("level", "processes", "references", "space")}
-    definition = json.loads(row["definition"])
-    return Region.model_validate({"name": row["region"], **own, "definition": definition})
-
-
-def _template(shelf: Shelf) -> str:
-    key = {"pictures": "template", "version": STEP_VERSION["report"]}
-    return shelf.get(key, lambda: ({TEMPLATE: template_picture()}, None)).files[TEMPLATE]
-
-
-def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path | None:
-    def stores() -> Iterator[Path]:
-        for _, unit in sorted(units.items()):
-            # EEG has no voxels.
-            images = (path for path in sorted(unit.packed.outputs) if stem(path).endswith("_bold"))
-            yield from (layout.output / path for path in images)
-
-    return next((path for path in stores() if path.is_file()), None)
-
-
-def _trial_counts(tables: Tables) -> TrialCounts:
-    columns = ["dataset", "recording", "trial", "estimate", "reason"]
-    table = tables["trials"].to_pyarrow(columns)
-    n_trials = table.group_by(columns[:3]).aggregate([]).num_rows
-    missing = table.filter(pc.is_null(table["estimate"]))
-    reasons = pc.fill_null(missing["reason"], _NO_REASON).value_counts().to_pylist()
-    counts = {one["values"]: one["counts"] for one in reasons}
-    ordered = dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
-    return TrialCounts(n_trials, table.num_rows - missing.num_rows, ordered)
-
-
-def _signals(tables: Tables) -> list[dict[str, Any]]:
-    """Return what is known of each process, per data set and task: the same in all of its rows."""
-    key = ["dataset", "task", "process"]
-    evidence = [f"evidence_{name}" for name in ("r", "lower", "upper", "p", "people", "reason")]
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    columns = [*key, "regions", "target", "target_model", *evidence]
-    for batch in tables["signals"].to_pyarrow(columns).to_batches(max_chunksize=10_000):
-        keys = batch.select(key).to_pandas().drop_duplicates()
-        for row in batch.take(pa.array(keys.index)).to_pylist():
-            found.setdefault((row["dataset"], row["task"] or "", row["process"]), row)
-    return [found[name] for name in sorted(found)]
-
-
-def _coverage(tables: Tables) -> dict[str, float]:
-    table: pa.Table = tables["series"].to_pyarrow(["region", "coverage"])
-    least = table.group_by("region").aggregate([("coverage", "min")]).to_pylist()
-    return {row["region"]: row["coverage_min"] for row in least if row["coverage_min"] is not None}
-
-
-def _region_quality(tables: Tables) -> dict[str, dict[str, float | None]]:
-    """Return the median over recordings of each region's tSNR and signal loss."""
-    names = ["tsnr", "signal_loss"]
-    table = tables["series"].to_pandas(["region", *names], where={"strategy": "none"})
-    medians = table.groupby("region")[names].median().reset_index().to_dict("records")
-    return {
-        row["region"]: {name: None if pd.isna(row[name]) else row[name] for name in names}
-        for row in medians
-    }
