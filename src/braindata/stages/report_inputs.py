@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,11 @@ from braindata.align.archive import read_archive
 from braindata.align.template import load_templates
 from braindata.bids.entities import stem
 from braindata.layout import Layout
-from braindata.pack.store import open_store
 from braindata.receipts import Receipt, receipt_beside
-from braindata.regions.definition import Region
-from braindata.regions.files import Placing, RegionFiles
-from braindata.regions.spaces import Spaces
 from braindata.report.alignment import MAX_PARCELS, template_curves
 from braindata.report.eeg_page import EegPage
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.recording_pictures import recording_pictures, template_picture
-from braindata.report.region_pictures import region_pictures
 from braindata.report.responses import Responses, average_responses
 from braindata.report.site import Corpus, TrialCounts
 from braindata.stages import STEP_VERSION
@@ -34,6 +29,7 @@ from braindata.stages.job import unit_receipts
 from braindata.stages.pseudonymising import pseudonyms_of, with_labels
 from braindata.stages.recordings import PUBLISH
 from braindata.stages.report_eeg import eeg_series, recording_page
+from braindata.stages.report_regions import region_sets
 from braindata.tables.reading import Tables, open_tables
 
 # The strategy whose series are averaged: drifts and head motion would drown single responses.
@@ -125,9 +121,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
             for row in regions
         },
         recording_pictures=pictures,
-        region_pictures=_region_sets(
-            layout, datasets[0], keys, regions, _first_store(layout, units), shelf
-        ),
+        region_pictures=region_sets(layout, keys, regions, _image_stores(layout, units), shelf),
         alignment=tables["alignment"].to_pyarrow().to_pylist() if "alignment" in tables else (),
         templates={
             (dataset, *group.rsplit("-", 1)): _alignment_template(layout, dataset, group, shelf)
@@ -315,72 +309,21 @@ def _responses(
     return Responses.from_json(shelf.get(content, draw).data)
 
 
-def _region_sets(
-    layout: Layout,
-    dataset: str,
-    keys: Mapping[str, str],
-    regions: list[dict[str, Any]],
-    store: Path | None,
-    shelf: Shelf,
-) -> dict[str, PictureSet]:
-    """Return each region's pictures on the grid of the recordings; none without a recording."""
-    if store is None:
-        return {}
-    with open_store(store) as opened:
-        grid = opened.grid
-    files = RegionFiles(layout.regions())
-    pictures = {}
-    for row in regions:
-        region = _region(row)
-        receipt = Receipt.read(receipt_beside(layout.series(dataset, keys[region.name])))
-        spaces = Spaces.model_validate(receipt.parameters.get("spaces", {}))
-        # Somebody may have tidied up; what was drawn stays.
-        images = {image.hash_of_image for image in region.definition.images()}
-        missing = sorted(sha256 for sha256 in images if files.find(sha256) is None)
-
-        def draw(
-            region: Region = region,
-            placing: Placing = Placing(files, spaces),  # noqa: B008
-            drawable: bool = not missing,
-        ) -> tuple[dict[str, bytes], None]:
-            if not drawable:
-                return {}, None
-            return region_pictures(region, grid.affine, grid.shape, grid.space, placing), None
-
-        key = {
-            "pictures": "region",
-            "version": STEP_VERSION["report"],
-            "region": region.name,
-            "definition": row["definition_hash"],
-            "affine": grid.affine.tolist(),
-            "shape": list(grid.shape),
-            "space": grid.space,
-            "spaces": spaces.model_dump(mode="json"),
-        }
-        pictures[region.name] = shelf.get(key, draw, missing)
-    return pictures
-
-
-def _region(row: Mapping[str, Any]) -> Region:
-    """Return the definition that a row of `regions` was made from."""
-    own = {key: row[key] for key in ("level", "processes", "references", "space")}
-    definition = json.loads(row["definition"])
-    return Region.model_validate({"name": row["region"], **own, "definition": definition})
-
-
 def _template(shelf: Shelf) -> str:
     key = {"pictures": "template", "version": STEP_VERSION["report"]}
     return shelf.get(key, lambda: ({TEMPLATE: template_picture()}, None)).files[TEMPLATE]
 
 
-def _first_store(layout: Layout, units: Mapping[tuple[str, str], _Unit]) -> Path | None:
-    def stores() -> Iterator[Path]:
-        for _, unit in sorted(units.items()):
-            # EEG has no voxels.
-            images = (path for path in sorted(unit.packed.outputs) if stem(path).endswith("_bold"))
-            yield from (layout.output / path for path in images)
-
-    return next((path for path in stores() if path.is_file()), None)
+def _image_stores(
+    layout: Layout, units: Mapping[tuple[str, str], _Unit]
+) -> dict[str, dict[str, Path]]:
+    """Return the stores of images by data set and recording; EEG has no voxels."""
+    found: dict[str, dict[str, Path]] = {}
+    for (dataset, _), unit in sorted(units.items()):
+        images = {stem(path): layout.output / path for path in unit.packed.outputs}
+        own = {name: path for name, path in images.items() if name.endswith("_bold")}
+        found.setdefault(dataset, {}).update(own)
+    return found
 
 
 def _trial_counts(tables: Tables) -> TrialCounts:

@@ -667,7 +667,7 @@ ALIGNMENT = pa.schema(
         _text("dataset", "Identifier of the data set in the configuration."),
         _text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
         *_GROUP,
-        _column("regions", _STRINGS, "Names of its regions."),
+        _column("regions", _STRINGS, "Names of its regions, without those too small for the grid."),
         _text("status", "`aligned` or `unaligned`."),
         _text("reason", "Why the person is unaligned."),
         _text("method", "`procrustes`, `srm` or `connectivity`; null where nobody is aligned."),
