@@ -45,8 +45,8 @@ def add_region(project: Project, name: str, center: tuple[float, float, float]) 
     """Add a region of one sphere with a radius of 1 mm."""
     write_regions(project.folder, entry(name, sphere(center, 1.0), space="MNI152"))
     known = yaml.safe_load((project.folder / "my.yaml").read_text())["regions"]
-    folder = known if isinstance(known, str) else known[0]
-    project.configure(regions=[folder, "mine.yaml"])
+    known = [known] if isinstance(known, str) else known
+    project.configure(regions=sorted({*known, "mine.yaml"}))
 
 
 @pytest.mark.slow
@@ -113,10 +113,30 @@ def test_a_data_set_with_larger_voxels_goes_without_a_small_region(
     assert (left["dataset"], left["state"], left["stage"]) == ("coarse", "used_in_part", "extract")
     assert set(project.run().jobs) <= {"all"}
 
+    # Without the others there is nothing of it, and all else is there.
+    project.configure(datasets=[coarse], align={})
+    run = project.run()
+    assert run.returncode == 0, run.text
+    tables = braindata.open_tables(project.results)
+    assert set(tables["series"].to_pandas()["region"]) == set(REGIONS)
+    assert tables["regions"].to_pandas().set_index("region")["n_voxels"].isna()["speck"]
+    assert len(list((report / "pictures").glob("glass-*.svg"))) == len(REGIONS)
+    assert "speck" in (report / "regions.html").read_text()
+    # Where it is all that was asked for, the recording is of no use.
+    project.configure(regions=["mine.yaml"])
+    run = project.run()
+    assert run.returncode == 0, run.text
+    (row,) = (
+        braindata.open_tables(project.results)["recordings"]
+        .to_pandas(where={"subject": "01"})
+        .to_dict("records")
+    )
+    assert (row["status"], row["stage"]) == ("quarantined", "extract")
+    assert row["reason"].endswith(REASON)
+
     # On no grid that is known before the run there is a voxel: nothing is begun.
     x, y, z = center
     add_region(project, "nowhere", (x + 1.5, y + 1.5, z + 1.5))
-    project.configure(align={})
     before = project.files("series", "tables")
     refused = project.run()
     assert refused.returncode == 2, refused.text
