@@ -87,5 +87,9 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+class EmptyRegionError(DataError):
+    """A region holds no voxel of a grid: recordings on that grid go without it, others have it."""
+
+
 class DoubtfulError(DataError):
     """Data that contradict each other, but could be used: a person may say that they are right."""

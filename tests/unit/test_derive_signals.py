@@ -32,7 +32,7 @@ from braindata.stages import signals as stage
 from braindata.tables.schemas.latents import LATENTS
 from braindata.tables.schemas.signals import SIGNAL_FITS, SIGNALS
 from braindata.tables.schemas.trials import TRIALS
-from braindata.tables.shards import write_shard
+from braindata.tables.shards import read_shard, write_shard
 from tests.bench.signal_phantom import PROCESSES, Phantom, simulate
 
 
@@ -520,4 +520,14 @@ def test_a_column_that_no_events_have_is_a_slip_of_the_pen(layout: Layout) -> No
     with pytest.raises(UsageError, match="no events file of ds has a column pionts") as caught:
         stage.run(layout, "ds", "value", parameters)
     assert caught.value.hint == "did you mean points?"
+    # The first region has no trials where it is too small for the voxels; the second tells.
+    empty = layout.trials("ds", "a-1")
+    write_shard(TRIALS.empty_table(), empty, "trials")
+    both = parameters.model_copy(update={"regions": ("a-1", "b-2")})
+    with pytest.raises(UsageError, match="no events file of ds has a column pionts"):
+        stage.run(layout, "ds", "value", both)
+    right = both.model_copy(update={"targets": ("column:points",)})
+    assert stage.run(layout, "ds", "value", right)
+    signals = read_shard(layout.signals("ds", "value"), "signals")
+    assert {tuple(one) for one in signals["regions"].to_pylist()} == {("b",)}
     assert MIN_TRIALS == 10

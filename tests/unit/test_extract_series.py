@@ -13,15 +13,17 @@ from nilearn.datasets import load_mni152_gm_template
 from numpy.typing import NDArray
 
 from braindata.bids.confounds import MOTION_6, MOTION_24, TISSUES
-from braindata.errors import BraindataError, DamageError
+from braindata.errors import BraindataError, DamageError, DataError
 from braindata.extract.clean import clean_series
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
 from braindata.extract.strategies import BUILT_IN
 from braindata.pack.moments import Moments
 from braindata.pack.store import Grid, write_store
+from braindata.receipts import Outcome
 from braindata.regions.definition import Region
-from braindata.regions.kinds import Sphere, Spheres
+from braindata.regions.kinds import Mask, Sphere, Spheres
+from braindata.regions.template import grey_matter
 from braindata.tables.keys import RecordingKey
 from braindata.tables.schemas.series import SERIES
 from tests.unit import fmriprep_derivatives
@@ -358,10 +360,79 @@ def test_no_recordings_give_an_empty_table() -> None:
     assert (table.num_rows, table.schema, outcomes) == (0, SERIES, {})
 
 
-def test_a_region_off_the_grid_stops_the_job(tmp_path: Path) -> None:
+def coarse_store(folder: Path, name: str) -> tuple[RecordingKey, Path]:
+    """Write a store of every second voxel of GRID along each axis: voxels of 6 mm."""
+    shape = tuple(size // 2 for size in GRID.shape)
+    affine = GRID.affine @ np.diag([2.0, 2, 2, 1])
+    rng = np.random.default_rng(7)
+    n_voxels = int(np.prod(shape))
+    write_store(
+        folder / f"{name}.h5",
+        (800 + 20 * rng.normal(size=(n_voxels, N_VOLUMES))).astype(np.float32),
+        Grid((shape[0], shape[1], shape[2]), affine, GRID.space),
+        np.arange(n_voxels),
+        np.ones(n_voxels, bool),
+        TR,
+        make_confounds(rng),
+        {},
+    )
+    return RecordingKey("ds", name, subject="01", task="rest"), folder / f"{name}.h5"
+
+
+def speck(index: tuple[int, int, int], radius: float = 1.0, *, grey: bool = False) -> Region:
+    """A sphere around a voxel of GRID, smaller than that voxel."""
+    x, y, z = (GRID.affine[:3, :3] @ index + GRID.affine[:3, 3]).tolist()
+    sphere = Sphere(center=(x, y, z), radius=radius, hemisphere="left", source="made for a test")
+    definition = Spheres(spheres=(sphere,), grey_matter=grey)
+    return amygdala().model_copy(update={"name": "speck", "definition": definition})
+
+
+def test_recordings_whose_voxels_miss_a_region_go_without_it(tmp_path: Path) -> None:
+    fine, samples = make_store(tmp_path, "b", 0)
+    coarse = [coarse_store(tmp_path, name) for name in ("a", "c")]
+    index = (4, 5, 5)
+    position = int(np.ravel_multi_index(index, GRID.shape))
+    assert position % 2 or not region_mask(amygdala())[position]
+    table, outcomes = extract_region(speck(index), [*coarse, fine], ExtractParameters())
+    # One voxel, and it is the other data set's alone.
+    none, _ = table.to_pylist()
+    assert (none["recording"], none["strategy"], none["n_voxels"]) == ("b", "none", 1)
+    assert none["values"] == samples[position].tolist()
+    assert outcomes["b"] == Outcome("done")
+    reason = (
+        "region speck: the sphere of 1 × 1 × 1 mm around (-29, -4, -20) holds no voxel of the "
+        "image grid (voxels of 6 × 6 × 6 mm)"
+    )
+    hint = "check its coordinates, or make it larger"
+    # No file is at fault.
+    assert outcomes["a"] == outcomes["c"] == Outcome("quarantined", reason, hint)
+    alone, _ = extract_region(speck(index), [fine], ExtractParameters())
+    assert table.equals(alone)
+    # A larger one has its voxels in all of them.
+    larger, outcomes = extract_region(speck(index, 5), [*coarse, fine], ExtractParameters())
+    assert {one.state for one in outcomes.values()} == {"done"}
+    assert {row["recording"] for row in larger.to_pylist()} == {"a", "b", "c"}
+
+
+def test_without_grey_matter_on_the_grid_it_is_the_same(tmp_path: Path) -> None:
     store, _ = make_store(tmp_path, "a", 0)
-    with pytest.raises(BraindataError, match=r"region amygdala: .* holds no voxel"):
-        extract_region(amygdala((-24.0, 80.0, 20.0)), [store], ExtractParameters())
+    outside = np.argwhere(grey_matter(GRID.affine, GRID.shape) < 0.05)
+    x, y, z = outside[len(outside) // 2].tolist()
+    table, outcomes = extract_region(speck((x, y, z), grey=True), [store], ExtractParameters())
+    assert (table.num_rows, table.schema) == (0, SERIES)
+    assert outcomes["a"].state == "quarantined"
+    assert outcomes["a"].reason == (
+        "region speck: none of its voxels is grey matter (voxels of 3 × 3 × 3 mm)"
+    )
+
+
+def test_a_file_of_a_region_that_is_gone_stops_the_job(tmp_path: Path) -> None:
+    store, _ = make_store(tmp_path, "a", 0)
+    mask = Mask(file="mask.nii.gz", source="made for a test", sha256="0" * 64)
+    region = amygdala().model_copy(update={"definition": mask, "space": GRID.space})
+    with pytest.raises(BraindataError, match="region amygdala") as caught:
+        extract_region(region, [store], ExtractParameters())
+    assert not isinstance(caught.value, DataError)
 
 
 def test_a_recording_given_twice_is_refused(tmp_path: Path) -> None:

@@ -150,14 +150,21 @@ def test_chance_is_the_rate_in_the_other_folds():
     assert np.isnan(found[5])
 
 
+def n_beating(model, people, held_out):
+    return sum(
+        beats_chance(model, person, trials, chance_log_likelihood(model, person))
+        for person, trials in zip(people, held_out, strict=True)
+    )
+
+
 def test_somebody_who_throws_a_coin_is_not_predicted():
     rng = np.random.default_rng(3)
     people = [replace(p, choice=rng.integers(0, 2, p.n_trials)) for p in gamblers(8)]
     held_out = held_out_log_likelihood(PROSPECT, people)
-    assert sum(beats_chance(PROSPECT, *one) for one in zip(people, held_out, strict=True)) <= 1
+    assert n_beating(PROSPECT, people, held_out) <= 1
     real = gamblers(8)
     held_out = held_out_log_likelihood(PROSPECT, real)
-    assert all(beats_chance(PROSPECT, *one) for one in zip(real, held_out, strict=True))
+    assert n_beating(PROSPECT, real, held_out) == len(real)
 
 
 def test_few_coins_beat_chance():
@@ -172,7 +179,7 @@ def test_few_coins_beat_chance():
         for p in gamblers(120, 100)
     ]
     held_out = held_out_log_likelihood(model, people)
-    n_lucky = sum(beats_chance(model, *one) for one in zip(people, held_out, strict=True))
+    n_lucky = n_beating(model, people, held_out)
     # One-sided 5 % would be 6 of 120, and no more than 11 in 95 of 100 such samples.
     assert n_lucky <= 11
     # Even odds are what the coins follow: against habits alone more are lucky.

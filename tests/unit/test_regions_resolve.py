@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nilearn.maskers import NiftiSpheresMasker
 from numpy.typing import NDArray
 
-from braindata.errors import BraindataError
+from braindata.errors import EmptyRegionError
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
 from braindata.regions.resolve import resolve
@@ -154,5 +154,5 @@ def test_keeps_grey_matter_only() -> None:
 )
 def test_names_a_region_that_is_empty(of: Region, says: str) -> None:
     affine = affine_of((2.0, 2.0, 2.0), (1, 1, 1), (0, 1, 2))
-    with pytest.raises(BraindataError, match=says):
+    with pytest.raises(EmptyRegionError, match=rf"{says}.* \(voxels of 2 × 2 × 2 mm\)"):
         resolve(of, affine, SHAPE, np.zeros(SHAPE, np.float32))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import EmptyRegionError, UsageError
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing, RegionFiles
 from braindata.regions.resolve import ResolvedRegion, resolve
@@ -65,7 +65,7 @@ def test_equal_numpys_sets(
             assert set(got.weights.tolist()) == {1.0}
             assert regions[name].space == SPACE
         else:
-            with pytest.raises(BraindataError, match=f"region {name}: nothing is left"):
+            with pytest.raises(EmptyRegionError, match=f"region {name}: nothing is left"):
                 on_grid(regions[name])
 
 

@@ -18,7 +18,7 @@ from braindata.layout import Layout
 from braindata.pack.store import Grid, write_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, missing_outputs, receipt_beside
 from braindata.report.methods import MethodsText
-from braindata.stages import report, report_pictures
+from braindata.stages import report, report_pictures, report_regions
 from braindata.tables.publish import publish
 from braindata.tables.rows import region_row
 from braindata.tables.schemas import TABLES
@@ -101,8 +101,8 @@ class Project:
         self.rows[2] |= {"stage": "preprocess", "reason": "cut off"}
         self.regions: list[str] = []
 
-    def store(self, name: str) -> None:
-        grid = Grid((2, 2, 2), np.eye(4), "T")
+    def store(self, name: str, shape: tuple[int, int, int] = (2, 2, 2)) -> None:
+        grid = Grid(shape, np.eye(4), "T")
         samples = np.arange(20, dtype=np.float32).reshape(4, 5)
         table = pd.DataFrame({"csf": np.zeros(5)})
         path = self.layout.store(DATASET, name)
@@ -211,7 +211,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return b"template"
 
     monkeypatch.setattr(report_pictures, "recording_pictures", of_recording)
-    monkeypatch.setattr(report_pictures, "region_pictures", of_region)
+    monkeypatch.setattr(report_regions, "region_pictures", of_region)
     monkeypatch.setattr(report_pictures, "template_picture", of_template)
     return count
 
@@ -265,6 +265,23 @@ def test_a_new_region_draws_no_recording(project: Project, drawn: Counter[str]) 
     assert report.run(project.layout)
     assert drawn == Counter(["auditory"])
     assert "auditory" in project.page("regions.html")
+
+
+def test_a_region_is_drawn_on_a_grid_that_holds_it(project: Project, drawn: Counter[str]) -> None:
+    """The first recording's voxels are too large for it; then those of all are."""
+    project.store(NAMES[0], shape=(1, 1, 4))
+    small = Outcome("quarantined", "the voxels are too large", "h")
+    path = receipt_beside(project.layout.series(DATASET, project.regions[0]))
+    for second in (Outcome("done"), small):
+        receipt = Receipt.read(path)
+        receipt.recordings = {NAMES[0]: small, NAMES[1]: second}
+        receipt.write(path)
+        project.layout.receipt("report", "report").unlink(missing_ok=True)
+        assert report.run(project.layout)
+        has_picture = second.state == "done"
+        assert ("pictures/glass-" in project.page("regions.html")) == has_picture
+        assert "visual" in project.page("regions.html")
+    assert drawn["visual"] == 1
 
 
 def test_a_changed_recording_draws_itself_only(project: Project, drawn: Counter[str]) -> None:

@@ -25,8 +25,9 @@ from braindata.extract.series import extract_region
 from braindata.extract.strategies import BUILT_IN
 from braindata.layout import Layout
 from braindata.pack.store import Grid, open_store, write_store
-from braindata.receipts import Receipt, receipt_beside
+from braindata.receipts import Outcome, Receipt, receipt_beside
 from braindata.regions.definition import Region
+from braindata.regions.kinds import Sphere, Spheres
 from braindata.regions.resolve import resolve
 from braindata.regions.template import grey_matter
 from braindata.stages import align
@@ -290,6 +291,45 @@ def test_who_cannot_be_aligned_is_left_out_and_the_rest_goes_on(tmp_path: Path, 
     if what in ("constant", "nan"):
         outcome = Receipt.read(receipt_beside(layout.alignment("ds", GROUP.key)))
         assert outcome.recordings["sub-03_task-film_bold"].state == "done"
+
+
+def speck() -> Region:
+    """A sphere between the voxels of the grid, smaller than they are."""
+    sphere = Sphere(center=(-2, 26, -12), radius=1, hemisphere="left", source="made for a test")
+    definition = Spheres(spheres=(sphere,), grey_matter=False)
+    return VMPFC.model_copy(update={"name": "a_speck", "definition": definition})
+
+
+def test_a_region_too_small_for_the_grid_is_left_out_of_its_groups(tmp_path: Path) -> None:
+    layout = small(tmp_path)
+    both, alone = find_groups([VMPFC, speck()], ["levels"])[0], find_groups([speck()], ["regions"])
+    assert [part.name for part in both.parts] == ["a_speck", "vmpfc"]
+    why = (
+        "region a_speck: the sphere of 1 × 1 × 1 mm around (-2, 26, -12) holds no voxel of the "
+        "image grid (voxels of 4 × 4 × 4 mm)"
+    )
+    see = "see the table `alignment`"
+    rows, patterns = aligned(layout, group=both, shared_stimulus=True)
+    receipt = Receipt.read(receipt_beside(layout.alignment("ds", both.key)))
+    assert set(receipt.recordings.values()) == {Outcome("done", why, see)}
+    # The others of the group are aligned as they are without it.
+    others, plain = aligned(layout, shared_stimulus=True)
+    assert {row["status"] for row in rows.values()} == {"aligned"}
+    assert rows["01"]["regions"] == others["01"]["regions"] == ["vmpfc"]
+    for name in ("template", "n_voxels", "coverage", "decoding_after"):
+        assert rows["02"][name] == others["02"][name] is not None
+    assert [row["vector"] for row in patterns] == [row["vector"] for row in plain]
+
+    rows, patterns = aligned(layout, group=alone[0], shared_stimulus=True)
+    receipt = Receipt.read(receipt_beside(layout.alignment("ds", alone[0].key)))
+    assert set(receipt.recordings.values()) == {Outcome("done", why, see)}
+    assert receipt.notes["method"] is None
+    for row in rows.values():
+        assert (row["status"], row["reason"], row["method"]) == ("unaligned", why, None)
+        assert (row["n_voxels"], row["coverage"], row["template"]) == (None, None, None)
+    assert patterns
+    assert all(row["vector"] is None for row in patterns)
+    assert {row["reason"] for row in patterns} == {f"the person is unaligned: {why}"}
 
 
 def test_one_person_is_left_unaligned(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from braindata.pull.local import PulledFile, write_manifest
 from braindata.receipts import Outcome, Receipt, hash_outputs, receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.spaces import Spaces
+from braindata.regions.template import template_grid
 from braindata.stages import STEP_VERSION, derive, extract, head
 from braindata.tables.schemas.recordings import RECORDINGS
 from tests.unit.eeg_heads import montage
@@ -199,6 +200,30 @@ def test_a_region_without_sources_stops_nothing(output: Layout) -> None:
     row = extracted(output, chin)[EEG]
     assert row["values"] is None and row["eeg_class"] is None
     assert "0 % of it is near a source" in row["reason"]
+
+
+def test_a_region_smaller_than_voxels_is_not_there_and_stops_nothing(output: Layout) -> None:
+    # Between the voxels of 2 mm on which regions get to the sources, and those of the image.
+    center = (template_grid(2).affine @ np.array([50, 60, 40, 1]))[:3] + 1
+    sphere = {"center": center, "radius": 0.5, "hemisphere": "right", "source": "made for a test"}
+    speck = Region(
+        name="speck",
+        level="perception",
+        processes=("test",),
+        references=("none",),
+        space="MNI152NLin2009aSym",
+        definition={"kind": "spheres", "grey_matter": False, "spheres": [sphere]},
+    )
+    rows = extracted(output, speck)
+    assert rows[EEG]["values"] is None and rows[EEG]["eeg_class"] is None
+    assert rows[EEG]["reason"].startswith("sources: region speck: the sphere of 0.5")
+    assert rows[EEG]["reason"].endswith("(voxels of 2 × 2 × 2 mm)")
+    assert BOLD not in rows
+    receipt = Receipt.read(receipt_beside(output.series("ds", speck.key)))
+    assert receipt.recordings[EEG].state == "done"
+    assert receipt.recordings[BOLD].state == "quarantined"
+    assert "(voxels of 6 × 6 × 6 mm)" in str(receipt.recordings[BOLD].reason)
+    assert receipt.notes["size"] == {}
 
 
 def test_trials_of_a_region_leave_eeg_out(output: Layout, regions: dict[str, Region]) -> None:

@@ -12,11 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from braindata.errors import DamageError
+from braindata.extract.parameters import ExtractParameters
+from braindata.extract.series import extract_region
 from braindata.layout import Layout
 from braindata.pack.parameters import PackParameters
+from braindata.pack.store import open_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, void_beside
+from braindata.regions.definition import Region
+from braindata.regions.kinds import Sphere, Spheres
 from braindata.stages import pack
 from braindata.stages.job import remove_superseded
+from braindata.tables.keys import RecordingKey
 
 N_VOLUMES = 20
 AFFINE = np.diag([12.0, 12.0, 12.0, 1.0])
@@ -163,6 +169,55 @@ def test_what_another_session_made_too_or_lies_elsewhere_stays(tmp_path: Path) -
     Receipt("preprocess", "ds/sub-3", 1, {}, {}, hash_outputs(paths[1:], tmp_path)).write(void)
     remove_superseded(layout, layout.receipt("derivatives", "ds", "sub-3"), paths[1:2])
     assert [path.exists() for path in (*paths, void)] == [False, True, False, False]
+
+
+def sphere(name: str, center: tuple[float, float, float], radius: float) -> Region:
+    one = Sphere(center=center, radius=radius, hemisphere="left", source="made for a test")
+    return Region(
+        name=name,
+        level="valuation",
+        processes=("salience",),
+        references=("a publication",),
+        space=SPACE,
+        definition=Spheres(spheres=(one,), grey_matter=False),
+    )
+
+
+@pytest.mark.parametrize("also", [True, False])
+def test_without_a_store_a_region_too_small_costs_only_itself(tmp_path: Path, also: bool) -> None:
+    layout = Layout(tmp_path)
+    write(layout)
+    collected(layout, "derivatives")
+    # Voxels of 12 mm: the centre of one, and the corner between eight.
+    large, small = sphere("large", (-24, 0, 2), 13), sphere("small", (-18, 6, 8), 4)
+    regions = (large, small) if also else (small,)
+    chosen = pack.Parameters(pack=PackParameters(store=False), regions=regions)
+    assert pack.run(layout, "ds", "sub-01", chosen)
+    packed = Receipt.read(layout.receipt("packed", "ds", "sub-01"))
+    assert packed.recordings == dict.fromkeys(RECORDINGS, Outcome("done"))
+    for name in RECORDINGS:
+        with open_store(layout.store("ds", name)) as store:
+            assert set(store.means()) == ({large.key} if also else set())
+    how = ExtractParameters(strategies=("none",))
+    stores = [(RecordingKey("ds", name, "01"), layout.store("ds", name)) for name in RECORDINGS]
+    table, outcomes = extract_region(small, stores, how)
+    assert table.num_rows == 0
+    assert {one.state for one in outcomes.values()} == {"quarantined"}
+    assert "(voxels of 12 × 12 × 12 mm)" in str(outcomes[RECORDINGS[0]].reason)
+    if not also:
+        # Not known when it was packed, which is another matter.
+        with pytest.raises(DamageError, match="large was not known"):
+            extract_region(large, stores, how)
+        return
+    table, outcomes = extract_region(large, stores, how)
+    assert outcomes == dict.fromkeys(RECORDINGS, Outcome("done"))
+    # A voxel and its six neighbours.
+    assert table["n_voxels"].to_pylist() == [7, 7]
+    data = nib.load(image(layout, RECORDINGS[0])).get_fdata()
+    x, y, z = (5, 10, 6)
+    seven = [(x, y, z), (x - 1, y, z), (x + 1, y, z), (x, y - 1, z), (x, y + 1, z)]
+    mean = np.mean([data[one] for one in (*seven, (x, y, z - 1), (x, y, z + 1))], axis=0)
+    assert table["values"][0].as_py() == mean.astype(np.float32).tolist()
 
 
 def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def test_what_is_worse_is_told_first() -> None:
     fault = find_fault("a", stages)
     assert fault is not None
     assert (fault.stage, fault.outcome, fault.status) == ("derive", BAD, "used")
+    # A region that is not there hides neither that there are no trials at all ...
+    small = Outcome("quarantined", "region speck: too small")
+    extracted = receipts("extract", small, DONE, DONE)
+    fault = find_fault("a", {"extract": extracted, "derive": receipts("derive", BAD, BAD)})
+    assert fault is not None
+    assert (fault.stage, fault.outcome, fault.status) == ("derive", BAD, "used")
+    # ... nor does it give way to what costs as much, or less than all of its series.
+    for first, stage in ((extracted, "extract"), (receipts("extract", small), "extract")):
+        fault = find_fault("a", {"extract": first, "derive": receipts("derive", BAD, DONE, DONE)})
+        assert fault is not None and fault.stage == stage
+    assert fault.status == "quarantined"
     fault = find_fault("a", {"extract": receipts("extract", PART, BAD)})
     assert fault is not None
     assert fault.reason_in("a.nii.gz") == "no data (in 1 of 2 regions)"

@@ -14,7 +14,7 @@ from braindata.eeg.forward import LeadFields
 from braindata.eeg.head import Floats
 from braindata.eeg.inverse import Method, eloreta, sloreta
 from braindata.eeg.scalp import fit_positions
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, EmptyRegionError
 from braindata.regions.definition import Region
 from braindata.regions.files import Placing
 from braindata.regions.resolve import resolve
@@ -121,15 +121,16 @@ def place_region(
 
     Raises
     ------
-    BraindataError
-        When it has no voxel in the template.
     NoSourcesError
-        When less than half of it is near a source.
+        When it has no voxel in the template, or less than half of it is near a source.
     UsageError
         When there is no way from its space to the template's.
     """
     grid = template_grid(VOXEL)
-    resolved = resolve(region, grid.affine, grid.shape, grid.grey_matter, grid.space, placing)
+    try:
+        resolved = resolve(region, grid.affine, grid.shape, grid.grey_matter, grid.space, placing)
+    except EmptyRegionError as error:
+        raise NoSourcesError(error.problem, hint=error.hint) from error
     index = np.column_stack(np.unravel_index(resolved.voxels, grid.shape))
     voxels = index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     found = cKDTree(fields.sources).query(voxels)

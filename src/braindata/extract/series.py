@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from braindata.errors import DamageError, DataError
+from braindata.errors import DamageError, DataError, EmptyRegionError
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.recording import MIN_COVERAGE, RecordingCleaning
 from braindata.extract.regressors import PREPROCESSED
@@ -50,18 +50,19 @@ def extract_region(
     table : pyarrow.Table
         With the schema `SERIES`: a row for each recording and strategy, sorted by both.
     outcomes : dict of str to Outcome
-        By recording: done, or quarantined because its space or its voxels are unfit. A strategy
-        that the recording does not allow is a row without values and with its reason.
+        By recording: done, or quarantined because its space or its voxels are unfit, or because
+        the region has no voxel on its grid. A strategy that the recording does not allow is a row
+        without values and with its reason.
 
     Raises
     ------
     BraindataError
-        When the region has no voxel on the grid of a recording, a store or a region's file is
-        damaged, or there is no way from the region's space to that of a recording.
+        When a store or a region's file is damaged, or there is no way from the region's space to
+        that of a recording.
     """
     rows: list[dict[str, Any]] = []
     outcomes: dict[str, Outcome] = {}
-    resolved: dict[bytes, ResolvedRegion] = {}
+    resolved: dict[bytes, ResolvedRegion | EmptyRegionError] = {}
     for key, path in sorted(stores, key=lambda item: item[0].recording):
         if key.recording in outcomes:
             raise ValueError(f"recording {key.recording} is given twice")
@@ -79,6 +80,9 @@ def extract_region(
                 )
                 series = _recording_series(mean, weights, store, cleaning, parameters.min_coverage)
                 quality = region_quality(store, weights)
+        except EmptyRegionError as error:
+            # No file is at fault: the region is too small for the grid, or lies outside it.
+            outcomes[key.recording] = Outcome.quarantine(error)
         except DataError as error:
             error.file = error.file or str(path)
             outcomes[key.recording] = Outcome.quarantine(error)
@@ -93,7 +97,7 @@ def _resolve_once(
     region: Region,
     grid: Grid,
     path: Path,
-    resolved: dict[bytes, ResolvedRegion],
+    resolved: dict[bytes, ResolvedRegion | EmptyRegionError],
     placing: Placing | None,
 ) -> ResolvedRegion:
     if not grid.space.startswith("MNI152"):
@@ -105,8 +109,16 @@ def _resolve_once(
     key = grid.affine.tobytes() + np.array(grid.shape, np.int64).tobytes() + grid.space.encode()
     if key not in resolved:
         probability = grey_matter(grid.affine, grid.shape)
-        resolved[key] = resolve(region, grid.affine, grid.shape, probability, grid.space, placing)
-    return resolved[key]
+        try:
+            resolved[key] = resolve(
+                region, grid.affine, grid.shape, probability, grid.space, placing
+            )
+        except EmptyRegionError as error:
+            resolved[key] = error
+    found = resolved[key]
+    if isinstance(found, EmptyRegionError):
+        raise found
+    return found
 
 
 def _mean(region: Region, weights: Weights, store: Store) -> RegionMean:

@@ -135,7 +135,7 @@ def chance_log_likelihood(model: Model, behaviour: Behaviour, even: bool = False
     return result
 
 
-def beats_chance(model: Model, behaviour: Behaviour, held_out: Floats) -> bool:
+def beats_chance(model: Model, behaviour: Behaviour, held_out: Floats, habits: Floats) -> bool:
     """Whether held-out trials are predicted better than by habits, and than by even odds.
 
     Habits are estimated from few trials. Of somebody who throws a coin that estimate is worse than
@@ -147,12 +147,12 @@ def beats_chance(model: Model, behaviour: Behaviour, held_out: Floats) -> bool:
         What predicted the trials.
     behaviour : Behaviour
         The person.
-    held_out : ndarray of float64, shape (n_trials,)
-        Log-likelihoods of the trials.
+    held_out, habits : ndarray of float64, shape (n_trials,)
+        Log-likelihoods of the trials, by the model and by the person's habits (see
+        `chance_log_likelihood`).
     """
-    return all(
-        is_better(held_out, chance_log_likelihood(model, behaviour, even)) for even in (False, True)
-    )
+    even = chance_log_likelihood(model, behaviour, even=True)
+    return is_better(held_out, habits) and is_better(held_out, even)
 
 
 def is_better(held_out: Floats, chance: Floats) -> bool:

@@ -107,7 +107,7 @@ def _fit(model: Model, people: Sequence[Person], columns: Columns, seed: int) ->
         likelihoods, _ = model.evaluate(model.values(fit.mode), one.person.behaviour)
         one.n_trials = int(np.isfinite(likelihoods).sum())
         one.held_out, one.chance = float(trials[both].mean()), float(chance[both].mean())
-        one.beats_chance = beats_chance(model, one.person.behaviour, trials)
+        one.beats_chance = beats_chance(model, one.person.behaviour, trials, chance)
         one.warnings = list(one.person.oddities)
         if model.explains == "choice" and np.nanmin(likelihoods) > np.log(0.5):
             one.warnings.append(SEPARATED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, EmptyRegionError
 from braindata.regions.definition import Place
 from braindata.regions.files import Placing
 from braindata.regions.points import Points
@@ -78,9 +78,10 @@ def resolve(
 
     Raises
     ------
+    EmptyRegionError
+        When a part of the region holds no voxel of the grid, or none of the region is grey matter.
     BraindataError
-        When a part of the region holds no voxel of the grid, or none of the region is grey matter;
-        when its file is missing or damaged.
+        When its file is missing or damaged.
     UsageError
         When there is no way from its space to that of the images, or its file is not what it is
         said to be.
@@ -99,8 +100,9 @@ def resolve(
         voxels, weights = region.definition.evaluate(points)
         ways = {points.in_space(one).placement for one in region.spaces}
     except BraindataError as error:
+        where = _grid_in_words(affine) if isinstance(error, EmptyRegionError) else ""
         raise type(error)(
-            f"region {region.name}: {error.problem}", file=error.file, hint=error.hint
+            f"region {region.name}: {error.problem}{where}", file=error.file, hint=error.hint
         ) from error
     indices = np.column_stack(np.unravel_index(voxels, shape))
     positions = indices @ affine[:3, :3].T + affine[:3, 3]
@@ -114,3 +116,9 @@ def resolve(
         volume=len(voxels) * float(abs(np.linalg.det(affine[:3, :3]))),
         placement=max(ways, key=PLACEMENTS.index),
     )
+
+
+def _grid_in_words(affine: NDArray[np.float64]) -> str:
+    """Say how fine a grid is: another data set's may hold what is too small for this one."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return f" (voxels of {' × '.join(f'{size:.3g}' for size in sizes)} mm)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from braindata.align.sharing import why_not_shared
 from braindata.align.split import Piece, split_runs
 from braindata.align.template import save_templates
 from braindata.derive.parameters import DeriveParameters, EventMapping
+from braindata.errors import EmptyRegionError
 from braindata.extract.strategies import BUILT_IN, Preset
 from braindata.layout import Layout
 from braindata.pull.local import read_manifest
@@ -40,6 +41,8 @@ from braindata.stages.job import (
 )
 from braindata.tables.schemas import TABLES
 from braindata.tables.shards import write_shard
+
+SEE = "see the table `alignment`"
 
 
 class Parameters(BaseModel):
@@ -103,7 +106,11 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
         recordings, grid = look(layout, rows, parameters.events)
         placing = Placing(RegionFiles(layout.regions()), parameters.spaces)
         size = parameters.align.parcel_size
-        where = None if grid is None else place_group(parameters.group, grid, placing, size)
+        try:
+            where = None if grid is None else place_group(parameters.group, grid, placing, size)
+        except EmptyRegionError as error:
+            where = None
+            recordings = [replace(one, reason=one.reason or error.problem) for one in recordings]
         return _align(layout, dataset, parameters, recordings, where)
 
     return run_job(
@@ -188,10 +195,13 @@ def _align(
         path(dataset, key)
         for path in (layout.alignment, layout.patterns, layout.maps, layout.alignment_template)
     ]
-    outcomes = {name: Outcome("done") for name in by_name}
-    for name, made in material.items():
-        if made.reason:
-            outcomes[name] = Outcome("done", made.reason, "see the table `alignment`")
+    lacking = "; ".join(where.left_out.values()) if where is not None else None
+    reasons = {name: one.reason or lacking for name, one in by_name.items()}
+    reasons |= {name: made.reason for name, made in material.items() if made.reason}
+    outcomes = {
+        name: Outcome("done", said, SEE) if said else Outcome("done")
+        for name, said in reasons.items()
+    }
     notes = {
         "method": method,
         "why": choice.why,

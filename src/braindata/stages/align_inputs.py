@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from braindata.bids.events import read_events
 from braindata.derive.parameters import DeriveParameters, EventMapping
 from braindata.derive.patterns import Patterns, voxel_patterns
 from braindata.derive.trials import RecordingEvents, timed_events, trial_columns
-from braindata.errors import DataError
+from braindata.errors import DataError, EmptyRegionError
 from braindata.extract.strategies import Preset
 from braindata.extract.voxels import Voxels, read_voxels, target_blocks
 from braindata.layout import Layout
@@ -89,12 +89,15 @@ class GroupVoxels:
         The parcel of each, from 1: parcels lie within regions.
     regions : dict of int to str
         The region of each parcel.
+    left_out : dict of str to str
+        By name, why a region has no voxel on the grid.
     """
 
     grid: Grid
     voxels: Array
     labels: Array
     regions: dict[int, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def hashes(self) -> dict[int, str]:
         """Return the hash of each parcel: which voxels of which grid."""
@@ -171,20 +174,28 @@ def look(
 def place_group(group: Group, grid: Grid, placing: Placing, parcel_size: int) -> GroupVoxels:
     """Find a group's voxels and cut its regions into parcels.
 
-    A voxel of two regions belongs to the first by name.
+    A voxel of two regions belongs to the first by name. A region without a voxel on the grid is
+    left out of the group.
 
     Raises
     ------
+    EmptyRegionError
+        When none of its regions has a voxel on the grid.
     BraindataError
-        When a region has no voxel on the grid, or its file is damaged.
+        When the file of a region is damaged.
     """
     probability = grey_matter(grid.affine, grid.shape)
     voxels: list[Array] = []
     labels: list[Array] = []
     regions: dict[int, str] = {}
     taken = np.zeros(0, np.int64)
+    left_out: dict[str, EmptyRegionError] = {}
     for part in sorted(group.parts, key=lambda part: part.name):
-        own = resolve(part, grid.affine, grid.shape, probability, grid.space, placing).voxels
+        try:
+            own = resolve(part, grid.affine, grid.shape, probability, grid.space, placing).voxels
+        except EmptyRegionError as error:
+            left_out[part.name] = error
+            continue
         own = own[~np.isin(own, taken)]
         if not len(own):
             continue
@@ -195,7 +206,18 @@ def place_group(group: Group, grid: Grid, placing: Placing, parcel_size: int) ->
         regions |= dict.fromkeys(np.unique(parcels).tolist(), part.name)
         voxels.append(own)
         labels.append(parcels)
-    return GroupVoxels(grid, np.concatenate(voxels), np.concatenate(labels), regions)
+    if not voxels:
+        raise EmptyRegionError(
+            "; ".join(error.problem for error in left_out.values()),
+            hint=next(error.hint for error in left_out.values()),
+        )
+    return GroupVoxels(
+        grid,
+        np.concatenate(voxels),
+        np.concatenate(labels),
+        regions,
+        {name: error.problem for name, error in left_out.items()},
+    )
 
 
 def read(

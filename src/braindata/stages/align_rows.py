@@ -74,6 +74,7 @@ def alignment_rows(
     """
     models = [] if fitted.model is None else list(fitted.model.models_.values())
     members = models[0].template_.members if models else ()
+    left_out = set[str]() if where is None else where.left_out.keys()
     rows = []
     for subject, person in sorted(people.items()):
         aligned = subject in fitted.aligned
@@ -85,7 +86,7 @@ def alignment_rows(
                 "dataset": dataset,
                 "subject": subject.removeprefix("sub-"),
                 **_names(group),
-                "regions": sorted(part.name for part in group.parts),
+                "regions": sorted({part.name for part in group.parts} - left_out),
                 "status": "aligned" if aligned else "unaligned",
                 "reason": reason,
                 "method": method,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from braindata.errors import DamageError, DataError
+from braindata.errors import DamageError, DataError, EmptyRegionError
 from braindata.files import sha256_file
 from braindata.layout import Layout
 from braindata.pack.derivatives import pack_recording
@@ -155,17 +156,23 @@ def _pack_eeg(
 def _resolver(
     regions: tuple[Region, ...], placing: Placing
 ) -> Callable[[Grid], Mapping[str, ResolvedRegion]]:
-    """Return what places regions on a grid; the runs of one person mostly have the same."""
+    """Return what places regions on a grid; the runs of one person mostly have the same.
+
+    A region without a voxel on the grid is left out: the recording's other regions are fine, and
+    `extract`, which looks the region up again, says why it has no series.
+    """
     known: dict[bytes, dict[str, ResolvedRegion]] = {}
 
     def on(grid: Grid) -> Mapping[str, ResolvedRegion]:
         key = grid.affine.tobytes() + repr((grid.shape, grid.space)).encode()
         if key not in known:
             probability = grey_matter(grid.affine, grid.shape)
-            known[key] = {
-                one.key: resolve(one, grid.affine, grid.shape, probability, grid.space, placing)
-                for one in regions
-            }
+            known[key] = {}
+            for one in regions:
+                with contextlib.suppress(EmptyRegionError):
+                    known[key][one.key] = resolve(
+                        one, grid.affine, grid.shape, probability, grid.space, placing
+                    )
         return known[key]
 
     return on

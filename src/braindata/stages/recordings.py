@@ -51,6 +51,8 @@ class Fault:
 def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault | None:
     """Return why a recording is not used, or not wholly; None when every job did it.
 
+    Where several stages could not use it, the one is told that costs most.
+
     Parameters
     ----------
     recording : str
@@ -60,6 +62,7 @@ def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault
     """
     # What is done in part counts only where nothing worse is to be told.
     for is_faulty in (_is_left_out, _is_done_in_part):
+        faults = []
         for stage, receipts in stages.items():
             faulty = [
                 receipt
@@ -69,7 +72,11 @@ def find_fault(recording: str, stages: Mapping[str, Sequence[Receipt]]) -> Fault
             if faulty:
                 first = faulty[0]
                 outcome = first.recordings[recording]
-                return Fault(stage, first.job, outcome, len(faulty), len(receipts))
+                faults.append(Fault(stage, first.job, outcome, len(faulty), len(receipts)))
+        if faults:
+            # One region that the voxels are too large for must not hide why there are no trials
+            # at all. Of equals the first in the chain is told.
+            return max(faults, key=lambda one: (not one.in_part, one.n_faulty / one.n_jobs))
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from braindata.bids.entities import stem
 from braindata.layout import Layout
 from braindata.receipts import Receipt, receipt_beside
 from braindata.report.eeg_page import EegPage
@@ -21,12 +22,11 @@ from braindata.stages.report_eeg import eeg_series, recording_page
 from braindata.stages.report_pictures import (
     STRATEGY,
     alignment_template,
-    first_store,
     recording_set,
-    region_sets,
     responses,
     template,
 )
+from braindata.stages.report_regions import region_sets
 from braindata.stages.report_tables import (
     least_coverage,
     region_quality,
@@ -95,7 +95,6 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
         elif unit is not None:
             pictures[at] = recording_set(layout, labelled, unit.preprocessed, unit.packed, shelf)
     regions = tables["regions"].to_pyarrow().to_pylist()
-    store = first_store(layout, [units[name].packed for name in sorted(units)])
     return Corpus(
         release=release,
         recordings=recordings,
@@ -119,7 +118,7 @@ def gather(layout: Layout, published: Receipt, shelf: Shelf, key: str = "") -> C
             for row in regions
         },
         recording_pictures=pictures,
-        region_pictures=region_sets(layout, datasets[0], keys, regions, store, shelf),
+        region_pictures=region_sets(layout, keys, regions, _image_stores(layout, units), shelf),
         alignment=tables["alignment"].to_pyarrow().to_pylist() if "alignment" in tables else (),
         templates={
             (dataset, *group.rsplit("-", 1)): alignment_template(layout, dataset, group, shelf)
@@ -190,3 +189,15 @@ def _with_facts(
         log = Layout(Path()).log(row["stage"], *fault[0].split("/"))
         facts |= {"log": log.as_posix(), "file": fault[1]}
     return row | facts
+
+
+def _image_stores(
+    layout: Layout, units: Mapping[tuple[str, str], _Unit]
+) -> dict[str, dict[str, Path]]:
+    """Return the stores of images by data set and recording; EEG has no voxels."""
+    found: dict[str, dict[str, Path]] = {}
+    for (dataset, _), unit in sorted(units.items()):
+        images = {stem(path): layout.output / path for path in unit.packed.outputs}
+        own = {name: path for name, path in images.items() if name.endswith("_bold")}
+        found.setdefault(dataset, {}).update(own)
+    return found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,10 @@ from braindata.align.archive import read_archive
 from braindata.align.template import load_templates
 from braindata.bids.entities import stem
 from braindata.layout import Layout
-from braindata.pack.store import open_store
 from braindata.receipts import Receipt, receipt_beside
-from braindata.regions.definition import Region
-from braindata.regions.files import Placing, RegionFiles
-from braindata.regions.spaces import Spaces
 from braindata.report.alignment import MAX_PARCELS, template_curves
 from braindata.report.pictures import PictureSet, Shelf
 from braindata.report.recording_pictures import recording_pictures, template_picture
-from braindata.report.region_pictures import region_pictures
 from braindata.report.responses import Responses, average_responses
 from braindata.stages import STEP_VERSION
 from braindata.tables.reading import Tables
@@ -151,75 +145,10 @@ def responses(
     return Responses.from_json(shelf.get(content, draw).data)
 
 
-def region_sets(
-    layout: Layout,
-    dataset: str,
-    keys: Mapping[str, str],
-    regions: list[dict[str, Any]],
-    store: Path | None,
-    shelf: Shelf,
-) -> dict[str, PictureSet]:
-    """Return each region's pictures on the grid of the recordings; none without a recording."""
-    if store is None:
-        return {}
-    with open_store(store) as opened:
-        grid = opened.grid
-    files = RegionFiles(layout.regions())
-    pictures = {}
-    for row in regions:
-        region = _region(row)
-        receipt = Receipt.read(receipt_beside(layout.series(dataset, keys[region.name])))
-        spaces = Spaces.model_validate(receipt.parameters.get("spaces", {}))
-        # Somebody may have tidied up; what was drawn stays.
-        images = {image.hash_of_image for image in region.definition.images()}
-        missing = sorted(sha256 for sha256 in images if files.find(sha256) is None)
-
-        def draw(
-            region: Region = region,
-            placing: Placing = Placing(files, spaces),  # noqa: B008
-            drawable: bool = not missing,
-        ) -> tuple[dict[str, bytes], None]:
-            if not drawable:
-                return {}, None
-            return region_pictures(region, grid.affine, grid.shape, grid.space, placing), None
-
-        key = {
-            "pictures": "region",
-            "version": STEP_VERSION["report"],
-            "region": region.name,
-            "definition": row["definition_hash"],
-            "affine": grid.affine.tolist(),
-            "shape": list(grid.shape),
-            "space": grid.space,
-            "spaces": spaces.model_dump(mode="json"),
-        }
-        pictures[region.name] = shelf.get(key, draw, missing)
-    return pictures
-
-
-def _region(row: Mapping[str, Any]) -> Region:
-    """Return the definition that a row of `regions` was made from."""
-    own = {key: row[key] for key in ("level", "processes", "references", "space")}
-    definition = json.loads(row["definition"])
-    return Region.model_validate({"name": row["region"], **own, "definition": definition})
-
-
 def template(shelf: Shelf) -> str:
     """Return the name of the file with the template's picture."""
     key = {"pictures": "template", "version": STEP_VERSION["report"]}
     return shelf.get(key, lambda: ({TEMPLATE: template_picture()}, None)).files[TEMPLATE]
-
-
-def first_store(layout: Layout, packed: Iterable[Receipt]) -> Path | None:
-    """Return the first fMRI recording's store that is there, of units in their order."""
-
-    def stores() -> Iterator[Path]:
-        for receipt in packed:
-            # EEG has no voxels.
-            images = (path for path in sorted(receipt.outputs) if stem(path).endswith("_bold"))
-            yield from (layout.output / path for path in images)
-
-    return next((path for path in stores() if path.is_file()), None)
 
 
 def alignment_template(layout: Layout, dataset: str, group: str, shelf: Shelf) -> dict[str, Any]:

@@ -128,17 +128,7 @@ def _shards(release: Release, dataset: str, gone: Gone, staging: Path) -> dict[s
         shards[name] = []
         for n, file in enumerate(release.tables[name].files):
             path = release.folder / name / file.path
-            try:
-                # Written anew, damage would get a name that says it is sound.
-                if sha256_file(path) != file.sha256:
-                    raise pa.ArrowInvalid("it is not what was published")
-                rows = pq.read_table(path, partitioning=None)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise BraindataError(
-                    f"a file of `{name}` is damaged: nobody can say who is in it",
-                    file=path,
-                    hint="`braindata verify --repair`, run snakemake, then withdraw again",
-                ) from error
+            rows = _sound_rows(path, name, file.sha256)
             left, removed = without_rows(rows, dataset, gone)
             if name == "trials":
                 gone_trials.append(removed)
@@ -152,6 +142,22 @@ def _shards(release: Release, dataset: str, gone: Gone, staging: Path) -> dict[s
                 write_shard(left, target, name)
                 shards[name].append(target)
     return shards
+
+
+def _sound_rows(path: Path, name: str, sha256: str) -> pa.Table:
+    """Return the rows of a file of a table, as it was published."""
+    damaged = BraindataError(
+        f"a file of `{name}` is damaged: nobody can say who is in it",
+        file=path,
+        hint="`braindata verify --repair`, run snakemake, then withdraw again",
+    )
+    try:
+        # Written anew, damage would get a name that says it is sound.
+        if sha256_file(path) != sha256:
+            raise damaged
+        return pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise damaged from error
 
 
 def _end(folder: Path, number: int) -> None:

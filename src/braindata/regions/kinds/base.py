@@ -51,7 +51,7 @@ class Kind(Strict, ABC):
 
         Raises
         ------
-        BraindataError
+        EmptyRegionError
             When a part of the region holds no voxel.
         """
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from braindata.errors import BraindataError
+from braindata.errors import EmptyRegionError
 from braindata.regions.kinds.shapes import Shape
 from braindata.regions.points import Points
 
@@ -29,7 +29,7 @@ def union_of_voxels(shapes: Sequence[Shape], points: Points) -> NDArray[np.int64
 
     Raises
     ------
-    BraindataError
+    EmptyRegionError
         When one of the shapes holds no voxel.
     """
     parts = []
@@ -38,7 +38,7 @@ def union_of_voxels(shapes: Sequence[Shape], points: Points) -> NDArray[np.int64
         voxels, positions = points.within(center - extent, center + extent)
         inside = voxels[part.contains(positions - center)]
         if not len(inside):
-            raise BraindataError(
+            raise EmptyRegionError(
                 f"the {part} holds no voxel of the image grid",
                 hint="check its coordinates, or make it larger",
             )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from braindata.errors import BraindataError, UsageError
+from braindata.errors import EmptyRegionError, UsageError
 from braindata.regions.files import RegionFiles
 from braindata.regions.kinds.atlas import Atlas
 from braindata.regions.kinds.images import ImageKind
@@ -22,7 +22,7 @@ def atlas_weights(atlas: Atlas, points: Points) -> Weighted:
 
     Raises
     ------
-    BraindataError
+    EmptyRegionError
         When a parcel holds no voxel of the grid.
     UsageError
         When the image is not what the definition says, or a parcel is not in it.
@@ -47,7 +47,7 @@ def mask_weights(mask: Mask, points: Points) -> Weighted:
 
     Raises
     ------
-    BraindataError
+    EmptyRegionError
         When it holds no voxel of the grid.
     UsageError
         When the image is no mask.
@@ -197,7 +197,7 @@ def _map(
 def _require(n_voxels: int, parcel: str | None) -> None:
     if not n_voxels:
         what = "the mask" if parcel is None else f"the parcel {parcel}"
-        raise BraindataError(
+        raise EmptyRegionError(
             f"{what} holds no voxel of the image grid",
             hint="its grid may not overlap with that of the images: compare their affines; or it "
             "is smaller than a voxel, or nothing of it is above the threshold",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 
-from braindata.errors import BraindataError
+from braindata.errors import BraindataError, EmptyRegionError
 from braindata.receipts import content_hash
 from braindata.regions.kinds.base import Kind
 from braindata.regions.strict import Strict
@@ -102,7 +102,7 @@ class SetOperation(Kind):
         parts = [_evaluate(one, points) for one in self.operands]
         voxels, weights = combine(self.kind, parts, n_voxels=points.n_voxels)
         if not len(voxels):
-            raise BraindataError(
+            raise EmptyRegionError(
                 f"nothing is left of the {self.kind} of {', '.join(self.operand_names())}",
                 hint="look at them with `braindata regions plot`: they may not overlap, or one may "
                 "hold all of the other",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from braindata.errors import BraindataError
+from braindata.errors import EmptyRegionError
 from braindata.regions.kinds.base import Kind
 from braindata.regions.strict import Strict
 
@@ -105,7 +105,7 @@ class Shapes(Kind):
         if self.grey_matter:
             voxels = voxels[points.grey_matter.ravel()[voxels] > self.grey_matter_threshold]
         if not len(voxels):
-            raise BraindataError(
+            raise EmptyRegionError(
                 "none of its voxels is grey matter",
                 hint="check its coordinates, lower grey_matter_threshold, or set "
                 "grey_matter: false",

@@ -31,7 +31,7 @@ ALIGNMENT = pa.schema(
         text("dataset", "Identifier of the data set in the configuration."),
         text("subject", "Label of the person (BIDS `sub`), leading zeros kept."),
         *_GROUP,
-        column("regions", STRINGS, "Names of its regions."),
+        column("regions", STRINGS, "Names of its regions, without those too small for the grid."),
         text("status", "`aligned` or `unaligned`."),
         text("reason", "Why the person is unaligned."),
         text("method", "`procrustes`, `srm` or `connectivity`; null where nobody is aligned."),
