@@ -74,11 +74,10 @@ def mend(plugin: Any) -> None:
             at_work = kept
         for job in at_work:
             number = job.external_jobid
-            names = plugin._status_lookup_ids(number)
             # An accounting database learns of a job later than the controller.
             if (
                 not answers
-                or any(name in answers[-1] for name in names)
+                or _is_told(answers[-1], plugin._status_lookup_ids(number))
                 or self.get_status_command() != "squeue"
             ):
                 lacking.pop(number, None)
@@ -94,3 +93,9 @@ def mend(plugin: Any) -> None:
     plugin.query_job_status = remember
     plugin.Executor.check_active_jobs = check_active_jobs
     plugin.Executor.lost_jobs = lacking
+
+
+def _is_told(answer: dict[str, str], names: list[str]) -> bool:
+    """Whether an answer says something of a job; waiting tasks of an array are told as a range."""
+    array = f"{names[0].partition('_')[0]}_["
+    return any(name in answer for name in names) or any(one.startswith(array) for one in answer)

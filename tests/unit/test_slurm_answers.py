@@ -136,3 +136,12 @@ def test_what_failed_is_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     slurm.answer = {"1": "OUT_OF_MEMORY", "2": "CANCELLED", "3": "COMPLETED"}
     assert slurm.look("1", "2", "3") == []
     assert (slurm.ended, slurm.failed) == (["3"], ["1", "2"])
+
+
+def test_waiting_tasks_of_an_array_are_told_as_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(monkeypatch)
+    slurm.answer = {"7_1": "RUNNING", "7_[2-4]": "PENDING"}
+    for _ in range(PATIENCE - 1):
+        assert slurm.look("7_1", "7_3", "8_3") == ["7_1", "7_3", "8_3"]
+    assert slurm.look("7_1", "7_3", "8_3") == ["7_1", "7_3"]
+    assert slurm.failed == ["8_3"]
