@@ -200,6 +200,8 @@ def two_snakemakes(scene: Scene) -> Faulty:
     """The same command is given in a second terminal while the first is at work."""
     process = scene.start()
     scene.job(process)
+    # Of a stage on which nothing new rests it would have ended before the second has started.
+    process.send_signal(signal.SIGSTOP)
     second = subprocess.run(
         scene.project.command(),
         cwd=scene.project.folder,
@@ -208,6 +210,7 @@ def two_snakemakes(scene: Scene) -> Faulty:
         text=True,
         check=False,
     )
+    process.send_signal(signal.SIGCONT)
     first = scene.wait(process)
     if first:
         return _ended(scene, first)
