@@ -24,7 +24,7 @@ export MKL_NUM_THREADS = 1
 # uv belongs to this project alone, and so does the environment that it fills.
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 
-.PHONY: demo test test-cluster test-faults test-fmriprep test-people lint unit setup clean
+.PHONY: demo test test-cluster test-faults test-fmriprep test-kubernetes test-people lint unit setup clean
 .PHONY: bench bench-extract bench-region bench-curate bench-fmri bench-eeg bench-align bench-latents bench-scale
 .PHONY: bench-signals bench-read bench-publishers
 
@@ -59,6 +59,13 @@ unit: $(READY)
 # Installs Debian's packages of Slurm where they are missing; skipped, with the reason, where it may not.
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -s tests/cluster
+
+# The plugin of Kubernetes is not among our dependencies; pods are processes of this machine.
+test-kubernetes: $(READY)
+	.uv/bin/uv pip install --quiet --python $(BIN)/python --target .kubernetes \
+		--no-deps snakemake-executor-plugin-kubernetes==0.5.1
+	.uv/bin/uv pip install --quiet --python $(BIN)/python --target .kubernetes kubernetes==32.0.1
+	BRAINDATA_KUBERNETES=$(CURDIR)/.kubernetes $(BIN)/python -m pytest -s tests/cluster/test_kubernetes.py
 
 # Of eight people it is a part of `make test`.
 test-people: $(READY)

@@ -8,6 +8,7 @@ from snakemake_logger_plugin_braindata.counts import count_stages
 from braindata.claiming import claim, collect_rarely, job_environment
 from braindata.cli import guarded
 from braindata.interruptions import listen
+from braindata.kubernetes_volumes import share_volumes
 from braindata.planning import Plan, check_yaml
 from braindata.slurm_answers import keep_jobs
 

@@ -6,6 +6,7 @@ count_stages(workflow)
 if workflow.is_main_process:
     listen()
     keep_jobs()
+    share_volumes()
 
 
 onstart:
