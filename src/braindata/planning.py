@@ -333,12 +333,16 @@ class Plan:
         if not path.is_file():
             return False
         # Of a unit that is newer than the data set's curation, no receipt need be read.
-        version, curated = self._curated(dataset)
-        if path.stat().st_mtime_ns > version:
+        if path.stat().st_mtime_ns > self._curated(dataset)[0]:
             return True
         packed = read_or_none(path)
-        now = curated.get(MADE_FROM, {}).get(unit)
+        now = self.marks(dataset).get(unit)
         return packed is not None and now is not None and packed.notes.get(MADE_FROM) == now
+
+    def marks(self, dataset: str) -> dict[str, str]:
+        """Return what each unit of a curated data set would be made from now, by unit."""
+        found: dict[str, str] = self._curated(dataset)[1].get(MADE_FROM, {})
+        return found
 
     def _recordings_of_units(self, dataset: str) -> dict[str, int]:
         found: dict[str, int] = self._curated(dataset)[1]["units"]
