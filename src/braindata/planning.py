@@ -330,7 +330,8 @@ class Plan:
         By the receipts, so that it holds whatever Snakemake's own notes say.
         """
         path = self.layout.receipt("packed", dataset, unit)
-        if not path.is_file():
+        # Somebody may name a unit's file as the target while the data set is to be curated anew.
+        if not (path.is_file() and self.layout.receipt("curated", dataset).is_file()):
             return False
         # Of a unit that is newer than the data set's curation, no receipt need be read.
         if path.stat().st_mtime_ns > self._curated(dataset)[0]:

@@ -522,3 +522,6 @@ def test_a_date_counts_where_a_unit_is_made_from_something_else(plan: Plan) -> N
     # Of what is newer than curation, Snakemake starts no job.
     os.utime(curated, (0, 0))
     assert plan.is_made_from_the_same("ds", "sub-01")
+    # Its receipt is void, and a unit is asked for by name.
+    curated.unlink()
+    assert not plan.is_made_from_the_same("ds", "sub-01")
