@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from braindata.errors import DamageError
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.pack.parameters import PackParameters
 from braindata.receipts import Outcome, Receipt, hash_outputs, void_beside
 from braindata.stages import pack
-from braindata.stages.job import remove_superseded
+from braindata.stages.job import remove_superseded, void_other_division
 
 N_VOLUMES = 20
 AFFINE = np.diag([12.0, 12.0, 12.0, 1.0])
@@ -163,6 +163,32 @@ def test_what_another_session_made_too_or_lies_elsewhere_stays(tmp_path: Path) -
     Receipt("preprocess", "ds/sub-3", 1, {}, {}, hash_outputs(paths[1:], tmp_path)).write(void)
     remove_superseded(layout, layout.receipt("derivatives", "ds", "sub-3"), paths[1:2])
     assert [path.exists() for path in (*paths, void)] == [False, True, False, False]
+
+
+def test_of_a_person_one_division_into_units_holds(tmp_path: Path) -> None:
+    # Files of both have the same names, and may have the same size.
+    layout = Layout(tmp_path)
+    units = ("sub-1", "sub-1_ses-a", "sub-1_ses-b", "sub-12", "sub-12_ses-a")
+
+    def holding(made: str) -> set[tuple[str, str]]:
+        for folder in UNIT_FOLDERS:
+            for unit in units:
+                Receipt("pack", unit, 1, {}, {}).write(layout.receipt(folder, "ds", unit))
+        void_other_division(layout, "ds", made)
+        gone = {
+            (folder, unit)
+            for folder in UNIT_FOLDERS
+            for unit in units
+            if not layout.receipt(folder, "ds", unit).exists()
+        }
+        assert all(void_beside(layout.receipt(one[0], "ds", one[1])).is_file() for one in gone)
+        return gone
+
+    both = [(folder, unit) for folder in UNIT_FOLDERS for unit in units[1:3]]
+    assert holding("sub-1") == set(both)
+    assert holding("sub-1_ses-b") == {(folder, "sub-1") for folder in UNIT_FOLDERS}
+    # Whom nothing was made of before.
+    void_other_division(Layout(tmp_path / "new"), "ds", "sub-1")
 
 
 def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:

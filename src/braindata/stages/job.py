@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from braindata.errors import BraindataError
 from braindata.faults import naming_a_full_disk
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.receipts import (
     SUFFIX,
     Outcome,
@@ -139,6 +139,31 @@ def remove_superseded(layout: Layout, receipt: Path, outputs: Iterable[Path]) ->
         if ".." not in path.parts and path.is_relative_to(receipt.parent):
             path.unlink(missing_ok=True)
     void.unlink(missing_ok=True)
+
+
+def void_other_division(layout: Layout, dataset: str, unit: str) -> None:
+    """Let receipts of a person no longer hold that are of other units than the person has now.
+
+    Somebody of one session is one unit, and each session is one where there are more. The files of
+    a recording have the same name in both: what is made now takes the place of what such a receipt
+    names, which would count again once the other session is gone.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    dataset : str
+        Identifier of the data set.
+    unit : str
+        Whose files are about to be made.
+    """
+    person, _, session = unit.partition("_")
+    for folder in UNIT_FOLDERS:
+        whole = layout.receipt(folder, dataset, person)
+        for other in [whole] if session else sorted(whole.parent.glob(f"{person}_ses-*{SUFFIX}")):
+            # Another session's job may do the same at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                other.replace(void_beside(other))
 
 
 def _of_other_sessions(receipt: Path) -> set[str]:

@@ -17,7 +17,14 @@ from braindata.fmri.backends import FmriParameters
 from braindata.fmri.fmriprep.parameters import FmriprepRun
 from braindata.layout import Layout
 from braindata.receipts import MADE_FROM, Receipt
-from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
+from braindata.stages.job import (
+    Result,
+    read_inventory,
+    remove_superseded,
+    run_job,
+    used,
+    void_other_division,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -124,6 +131,7 @@ def run(
     curated = Receipt.read(layout.receipt("curated", dataset))
 
     def work() -> Result:
+        void_other_division(layout, dataset, unit)
         result = Result([])
         for module, chosen, own in parts:
             _merge(result, module.preprocess(layout, dataset, own, chosen))
