@@ -170,11 +170,11 @@ def test_of_a_person_one_division_into_units_holds(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     units = ("sub-1", "sub-1_ses-a", "sub-1_ses-b", "sub-12", "sub-12_ses-a")
 
-    def holding(made: str) -> set[tuple[str, str]]:
+    def voided(made: str, *now: str) -> set[tuple[str, str]]:
         for folder in UNIT_FOLDERS:
             for unit in units:
                 Receipt("pack", unit, 1, {}, {}).write(layout.receipt(folder, "ds", unit))
-        void_other_division(layout, "ds", made)
+        void_other_division(layout, "ds", made, {made, *now})
         gone = {
             (folder, unit)
             for folder in UNIT_FOLDERS
@@ -185,10 +185,13 @@ def test_of_a_person_one_division_into_units_holds(tmp_path: Path) -> None:
         return gone
 
     both = [(folder, unit) for folder in UNIT_FOLDERS for unit in units[1:3]]
-    assert holding("sub-1") == set(both)
-    assert holding("sub-1_ses-b") == {(folder, "sub-1") for folder in UNIT_FOLDERS}
+    assert voided("sub-1", "sub-12") == set(both)
+    whole = {(folder, "sub-1") for folder in UNIT_FOLDERS}
+    assert voided("sub-1_ses-b", "sub-1_ses-a") == whole
+    # Some recordings of a session and some of none: all of these are units.
+    assert voided("sub-1", *units) == voided("sub-1_ses-a", *units) == set()
     # Whom nothing was made of before.
-    void_other_division(Layout(tmp_path / "new"), "ds", "sub-1")
+    void_other_division(Layout(tmp_path / "new"), "ds", "sub-1", {"sub-1"})
 
 
 def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def run(
     machine: Machine | None = None,
 ) -> bool:
     """Preprocess one unit of a data set."""
-    rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
+    of_all = used(read_inventory(layout, dataset))
+    rows = [row for row in of_all if row["unit"] == unit]
     if not rows:
         raise BraindataError(
             f"{unit} has no recording in use",
@@ -131,7 +132,7 @@ def run(
     curated = Receipt.read(layout.receipt("curated", dataset))
 
     def work() -> Result:
-        void_other_division(layout, dataset, unit)
+        void_other_division(layout, dataset, unit, {row["unit"] for row in of_all})
         result = Result([])
         for module, chosen, own in parts:
             _merge(result, module.preprocess(layout, dataset, own, chosen))
