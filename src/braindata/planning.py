@@ -330,15 +330,20 @@ class Plan:
         By the receipts, so that it holds whatever Snakemake's own notes say.
         """
         path = self.layout.receipt("packed", dataset, unit)
-        if not path.is_file():
+        # Somebody may name a unit's file as the target while the data set is to be curated anew.
+        if not (path.is_file() and self.layout.receipt("curated", dataset).is_file()):
             return False
         # Of a unit that is newer than the data set's curation, no receipt need be read.
-        version, curated = self._curated(dataset)
-        if path.stat().st_mtime_ns > version:
+        if path.stat().st_mtime_ns > self._curated(dataset)[0]:
             return True
         packed = read_or_none(path)
-        now = curated.get(MADE_FROM, {}).get(unit)
+        now = self.marks(dataset).get(unit)
         return packed is not None and now is not None and packed.notes.get(MADE_FROM) == now
+
+    def marks(self, dataset: str) -> dict[str, str]:
+        """Return what each unit of a curated data set would be made from now, by unit."""
+        found: dict[str, str] = self._curated(dataset)[1].get(MADE_FROM, {})
+        return found
 
     def _recordings_of_units(self, dataset: str) -> dict[str, int]:
         found: dict[str, int] = self._curated(dataset)[1]["units"]

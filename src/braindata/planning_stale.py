@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from braindata.layout import SENSORS, UNIT_FOLDERS
 from braindata.planning import Plan
 from braindata.receipts import (
+    MADE_FROM,
     SUFFIX,
     cut_off_outputs,
     missing_outputs,
@@ -52,6 +53,7 @@ def stale_receipts(plan: Plan) -> list[Path]:
         if (raw := plan.layout.receipt("raw", dataset)) in known and not _is_pulled(plan, dataset)
     }
     asked: dict[Asked, object] = {}
+    marks: dict[Path, object] = {}
     for path, job in _planned(plan, stale):
         if path not in known and not path.is_file():
             continue
@@ -65,6 +67,8 @@ def stale_receipts(plan: Plan) -> list[Path]:
             and not cut_off_outputs(receipt, output)
         ):
             stale.add(path)
+        elif job[0] in ("preprocess", "pack"):
+            marks[path] = receipt.notes.get(MADE_FROM)
     # One job of Snakemake makes both, and knows the later one. By the files: before curation
     # nobody knows the units.
     for dataset in plan.datasets:
@@ -73,7 +77,36 @@ def stale_receipts(plan: Plan) -> list[Path]:
             before = made / path.name
             if before in stale or not before.is_file():
                 stale.add(path)
+        curated = plan.layout.receipt("curated", dataset)
+        if curated.is_file() and curated not in stale:
+            stale |= set(_made_from_other(plan, dataset, marks))
     return sorted(stale)
+
+
+def _made_from_other(plan: Plan, dataset: str, marks: Mapping[Path, object]) -> Iterator[Path]:
+    """Yield what was packed of other data than are there, where no date says so.
+
+    A job was killed before it packed, and what it had preprocessed has been taken back since; or it
+    ended after its data set was curated anew, without the Snakemake that started it.
+
+    Parameters
+    ----------
+    plan : Plan
+        What would be asked.
+    dataset : str
+        One that is curated.
+    marks : mapping of Path to object
+        By receipt of a unit, what it says that it was made from.
+    """
+    curated = plan.layout.receipt("curated", dataset).stat().st_mtime_ns
+    for unit, mark in plan.marks(dataset).items():
+        made, packed = (plan.layout.receipt(folder, dataset, unit) for folder in UNIT_FOLDERS)
+        if packed not in marks:
+            continue
+        # Of one that is older than curation, Snakemake is told to run the job.
+        late = marks[packed] != mark and packed.stat().st_mtime_ns > curated
+        if late or marks.get(made) != marks[packed]:
+            yield packed
 
 
 def _is_pulled(plan: Plan, dataset: str) -> bool:

@@ -10,8 +10,10 @@ from pathlib import Path
 SNAKEMAKE = ".snakemake"
 # A job has begun to make this file, and Snakemake has not seen it end.
 INCOMPLETE = "incomplete"
+# What a job that ended was given.
+METADATA = "metadata"
 # Folders of notes, each about one file.
-KINDS = ("metadata", INCOMPLETE)
+KINDS = (METADATA, INCOMPLETE)
 
 
 def noted_file(parts: Sequence[str]) -> str | None:
@@ -42,6 +44,10 @@ def drop_incomplete(project: Path, output: Path) -> list[Path]:
     Snakemake leaves them when it is killed while its jobs live on and end. No file of ours is ever
     half there, and whether it holds its receipt says. Only for whoever holds the folder's lock.
 
+    What was noted of such a file goes too: it is about an earlier one. Of an input whose contents
+    are those noted, Snakemake passes over the date, so that of data that were changed and taken
+    back, it would keep what such a job has made of the change.
+
     Parameters
     ----------
     project : Path
@@ -49,11 +55,13 @@ def drop_incomplete(project: Path, output: Path) -> list[Path]:
     output : Path
         The output folder.
     """
-    home = project / SNAKEMAKE / INCOMPLETE
+    home, noted = (project / SNAKEMAKE / kind for kind in (INCOMPLETE, METADATA))
     dropped = []
     for path in sorted(home.rglob("*")) if home.is_dir() else ():
         about = noted_file(path.relative_to(home).parts) if path.is_file() else None
         if about is not None and (project / about).resolve().is_relative_to(output.resolve()):
+            # The mark last: after a kill in between, it is still known what is in doubt.
+            (noted / path.relative_to(home)).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             dropped.append(path)
     return dropped

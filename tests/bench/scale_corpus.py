@@ -20,7 +20,7 @@ import nibabel as nib
 import numpy as np
 
 from braindata.planning import Plan
-from braindata.receipts import Outcome, Receipt, receipt_beside
+from braindata.receipts import MADE_FROM, Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION, curate, gather, pull
 from braindata.stages.job import read_inventory
 
@@ -159,7 +159,11 @@ def _pretend(
         outputs[made.relative_to(plan.layout.output).as_posix()] = "0" * 64
     told = json.loads(plan.parameters(stage, *asked))
     done = {recording: Outcome("done")} if recording else {}
-    Receipt(stage, job, STEP_VERSION[stage], told, {}, outputs, done).write(path)
+    receipt = Receipt(stage, job, STEP_VERSION[stage], told, {}, outputs, done)
+    if stage in ("preprocess", "pack"):
+        dataset, unit = job.split("/")
+        receipt.notes[MADE_FROM] = plan.marks(dataset)[unit]
+    receipt.write(path)
 
 
 def main() -> None:

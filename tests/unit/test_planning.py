@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -286,6 +287,41 @@ def test_what_was_packed_is_void_without_what_it_was_made_from(plan: Plan) -> No
     assert stale_receipts(plan) == []
 
 
+def test_what_was_packed_of_other_data_is_void_where_no_date_says_so(plan: Plan) -> None:
+    paths = leave_receipts(plan)
+
+    def note(stage: str, value: object) -> None:
+        receipt = Receipt.read(paths[stage])
+        receipt.notes[MADE_FROM] = value
+        receipt.write(paths[stage])
+
+    def dated(*stages: str) -> None:
+        for time_, stage in enumerate(stages):
+            os.utime(paths[stage], (1_000_000_000 + time_, 1_000_000_000 + time_))
+
+    note("curate", {"sub-01": "now"})
+    for stage in ("preprocess", "pack"):
+        note(stage, "now")
+    assert stale_receipts(plan) == []
+    # Killed before it packed, and the data were taken back: no job would be started.
+    note("preprocess", "then")
+    for order in (("curate", "preprocess", "pack"), ("pack", "preprocess", "curate")):
+        dated(*order)
+        assert stale_receipts(plan) == [paths["pack"]]
+    note("pack", "then")
+    dated("preprocess", "pack", "curate")
+    # Older than curation: Snakemake starts the job, which may find that nothing has to be done.
+    assert stale_receipts(plan) == []
+    # Ended later, by itself: nothing else would say so.
+    dated("preprocess", "curate", "pack")
+    assert stale_receipts(plan) == [paths["pack"]]
+    claim(plan)
+    assert paths["preprocess"].is_file()
+    assert not paths["pack"].exists()
+    paths["curate"].unlink()
+    assert stale_receipts(plan) == []
+
+
 def test_files_of_the_future_are_brought_to_the_present(plan: Plan) -> None:
     # Or Snakemake fails each job that rests on them: its outputs would be older.
     paths = leave_receipts(plan)
@@ -369,9 +405,17 @@ def test_marks_of_a_killed_snakemake_go(tmp_path: Path) -> None:
     others += [marks / "café", mark("\0\0\0")]
     for path in others[1:]:
         path.touch()
+    # What was noted when they were made the last time is not about what is there now.
+    ended = tmp_path / ".snakemake" / "metadata"
+    shutil.copytree(marks, ended)
+    kept = [mark("results/raw/tiny.receipt.json"), *others]
+    kept[0].unlink()
+    (ended / kept[0].name).touch()
     assert set(drop_incomplete(tmp_path, tmp_path / "results")) == set(ours)
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in others)
+    noted = {path.relative_to(ended) for path in ended.rglob("*") if path.is_file()}
+    assert noted == {path.relative_to(marks) for path in kept}
     assert drop_incomplete(tmp_path / "nowhere", tmp_path) == []
 
 
@@ -478,3 +522,6 @@ def test_a_date_counts_where_a_unit_is_made_from_something_else(plan: Plan) -> N
     # Of what is newer than curation, Snakemake starts no job.
     os.utime(curated, (0, 0))
     assert plan.is_made_from_the_same("ds", "sub-01")
+    # Its receipt is void, and a unit is asked for by name.
+    curated.unlink()
+    assert not plan.is_made_from_the_same("ds", "sub-01")

@@ -14,14 +14,14 @@ import pytest
 from braindata.errors import DamageError
 from braindata.extract.parameters import ExtractParameters
 from braindata.extract.series import extract_region
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.pack.parameters import PackParameters
 from braindata.pack.store import open_store
 from braindata.receipts import Outcome, Receipt, hash_outputs, void_beside
 from braindata.regions.definition import Region
 from braindata.regions.kinds import Sphere, Spheres
 from braindata.stages import pack
-from braindata.stages.job import remove_superseded
+from braindata.stages.job import remove_superseded, void_other_division
 from braindata.tables.keys import RecordingKey
 
 N_VOLUMES = 20
@@ -218,6 +218,35 @@ def test_without_a_store_a_region_too_small_costs_only_itself(tmp_path: Path, al
     seven = [(x, y, z), (x - 1, y, z), (x + 1, y, z), (x, y - 1, z), (x, y + 1, z)]
     mean = np.mean([data[one] for one in (*seven, (x, y, z - 1), (x, y, z + 1))], axis=0)
     assert table["values"][0].as_py() == mean.astype(np.float32).tolist()
+
+
+def test_of_a_person_one_division_into_units_holds(tmp_path: Path) -> None:
+    # Files of both have the same names, and may have the same size.
+    layout = Layout(tmp_path)
+    units = ("sub-1", "sub-1_ses-a", "sub-1_ses-b", "sub-12", "sub-12_ses-a")
+
+    def voided(made: str, *now: str) -> set[tuple[str, str]]:
+        for folder in UNIT_FOLDERS:
+            for unit in units:
+                Receipt("pack", unit, 1, {}, {}).write(layout.receipt(folder, "ds", unit))
+        void_other_division(layout, "ds", made, {made, *now})
+        gone = {
+            (folder, unit)
+            for folder in UNIT_FOLDERS
+            for unit in units
+            if not layout.receipt(folder, "ds", unit).exists()
+        }
+        assert all(void_beside(layout.receipt(one[0], "ds", one[1])).is_file() for one in gone)
+        return gone
+
+    both = [(folder, unit) for folder in UNIT_FOLDERS for unit in units[1:3]]
+    assert voided("sub-1", "sub-12") == set(both)
+    whole = {(folder, "sub-1") for folder in UNIT_FOLDERS}
+    assert voided("sub-1_ses-b", "sub-1_ses-a") == whole
+    # Some recordings of a session and some of none: all of these are units.
+    assert voided("sub-1", *units) == voided("sub-1_ses-a", *units) == set()
+    # Whom nothing was made of before.
+    void_other_division(Layout(tmp_path / "new"), "ds", "sub-1", {"sub-1"})
 
 
 def test_what_was_made_here_and_cannot_be_read_is_no_bad_data(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from braindata.errors import BraindataError
 from braindata.faults import naming_a_full_disk
-from braindata.layout import Layout
+from braindata.layout import UNIT_FOLDERS, Layout
 from braindata.receipts import (
     SUFFIX,
     Outcome,
@@ -139,6 +139,36 @@ def remove_superseded(layout: Layout, receipt: Path, outputs: Iterable[Path]) ->
         if ".." not in path.parts and path.is_relative_to(receipt.parent):
             path.unlink(missing_ok=True)
     void.unlink(missing_ok=True)
+
+
+def void_other_division(layout: Layout, dataset: str, unit: str, units: Collection[str]) -> None:
+    """Let receipts of a person no longer hold that are of other units than the person has now.
+
+    Somebody of one session is one unit, and each session is one where there are more. The files of
+    a recording have the same name in both: what is made now takes the place of what such a receipt
+    names, which would count again once the other session is gone.
+
+    Parameters
+    ----------
+    layout : Layout
+        The output folder.
+    dataset : str
+        Identifier of the data set.
+    unit : str
+        Whose files are about to be made.
+    units : collection of str
+        Those of the data set now. Of recordings of which some have a session and some have none,
+        both are there.
+    """
+    person, _, session = unit.partition("_")
+    for folder in UNIT_FOLDERS:
+        whole = layout.receipt(folder, dataset, person)
+        for other in [whole] if session else sorted(whole.parent.glob(f"{person}_ses-*{SUFFIX}")):
+            if other.name.removesuffix(SUFFIX) in units:
+                continue
+            # Another session's job may do the same at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                other.replace(void_beside(other))
 
 
 def _of_other_sessions(receipt: Path) -> set[str]:

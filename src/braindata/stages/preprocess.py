@@ -17,7 +17,14 @@ from braindata.fmri.backends import FmriParameters
 from braindata.fmri.fmriprep.parameters import FmriprepRun
 from braindata.layout import Layout
 from braindata.receipts import MADE_FROM, Receipt
-from braindata.stages.job import Result, read_inventory, remove_superseded, run_job, used
+from braindata.stages.job import (
+    Result,
+    read_inventory,
+    remove_superseded,
+    run_job,
+    used,
+    void_other_division,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -108,7 +115,8 @@ def run(
     machine: Machine | None = None,
 ) -> bool:
     """Preprocess one unit of a data set."""
-    rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
+    of_all = used(read_inventory(layout, dataset))
+    rows = [row for row in of_all if row["unit"] == unit]
     if not rows:
         raise BraindataError(
             f"{unit} has no recording in use",
@@ -124,6 +132,7 @@ def run(
     curated = Receipt.read(layout.receipt("curated", dataset))
 
     def work() -> Result:
+        void_other_division(layout, dataset, unit, {row["unit"] for row in of_all})
         result = Result([])
         for module, chosen, own in parts:
             _merge(result, module.preprocess(layout, dataset, own, chosen))
