@@ -60,7 +60,9 @@ def per_attempt(first, with_eeg=None, per_recording=0):
         dataset = wildcards.dataset
         base = first if with_eeg is None or dataset not in PLAN.sensors else with_eeg
         # Snakemake asks again when the job can start: by then the data set is curated.
-        return attempt * (base + round(per_recording * PLAN.n_recordings(dataset)))
+        return attempt * (
+            base + round(per_recording * PLAN.curated.n_recordings(dataset))
+        )
 
     return needs
 
@@ -77,14 +79,15 @@ def curated(dataset):
 def unit_receipts(dataset):
     curated(dataset)
     return expand(
-        f"{OUT}/packed/{dataset}/{{unit}}.receipt.json", unit=PLAN.units(dataset)
+        f"{OUT}/packed/{dataset}/{{unit}}.receipt.json",
+        unit=PLAN.curated.units(dataset),
     )
 
 
 def curated_of_unit(wildcards):
     """What a unit's job waits for, whose date counts only where the unit's own data have changed."""
     receipt = f"{OUT}/curated/{wildcards.dataset}.receipt.json"
-    same = PLAN.is_made_from_the_same(wildcards.dataset, wildcards.unit)
+    same = PLAN.curated.is_made_from_the_same(wildcards.dataset, wildcards.unit)
     return ancient(receipt) if same else receipt
 
 

@@ -26,10 +26,11 @@ from braindata.layout import PUBLISHED, SENSORS, Layout
 from braindata.planning_eeg import EegPlan
 from braindata.planning_preprocess import PreprocessPlan
 from braindata.planning_signals import SignalPlan
+from braindata.planning_units import CuratedUnits
 from braindata.pull.local import source_state
 from braindata.pull.parameters import Published, PullJob
 from braindata.pull.pins import Pins
-from braindata.receipts import MADE_FROM, Receipt, read_or_none, receipt_beside
+from braindata.receipts import receipt_beside
 from braindata.regions.definition import Region
 from braindata.regions.files import SUFFIXES, Placing, RegionFiles, suffix_of
 from braindata.regions.kinds.images import hashed
@@ -59,6 +60,8 @@ class Plan:
         The validated configuration.
     layout : Layout
         Where everything lies.
+    curated : CuratedUnits
+        The units of data sets that are curated.
     regions : dict of str to Region
         Regions by ``name-hash``, sorted by name.
     placing : Placing
@@ -81,6 +84,7 @@ class Plan:
         there = [file for file in files if file.is_file()]
         self.config, output = load_config(values, there, home)
         self.layout = Layout(output)
+        self.curated = CuratedUnits(self.layout)
         self.pins = Pins(
             lock_path(values, there),
             remotes_of(self.config),
@@ -95,7 +99,6 @@ class Plan:
         region_files = RegionFiles(self.layout.regions(), {**found.files, **transforms})
         self.placing = Placing(region_files, spaces)
         self._told: dict[tuple[str, str | None, str | None], str] = {}
-        self._notes: dict[str, tuple[int, dict[str, Any]]] = {}
         self._sources: dict[str, str] = {}
         self._datasets = {dataset.id: dataset for dataset in self.config.datasets}
         folder = Path(self.config.exclusions) if self.config.exclusions else None
@@ -308,56 +311,6 @@ class Plan:
                 )
             )
         ]
-
-    def units(self, dataset: str) -> list[str]:
-        """Return the units of a curated data set: the one file that is read while planning.
-
-        Asked for by every job of a data set, so it is kept until the file changes, which it does
-        when the data set is curated anew in this very run.
-        """
-        return list(self._recordings_of_units(dataset))
-
-    def n_recordings(self, dataset: str) -> int:
-        """Return how many recordings of a data set are used; 0 while it is not curated."""
-        if not self.layout.receipt("curated", dataset).is_file():
-            return 0
-        return sum(self._recordings_of_units(dataset).values())
-
-    def is_made_from_the_same(self, dataset: str, unit: str) -> bool:
-        """Whether what was packed of a unit was made from what it would be made from now.
-
-        Then its job need not run, although the data set was curated since: another person is new.
-        By the receipts, so that it holds whatever Snakemake's own notes say.
-        """
-        path = self.layout.receipt("packed", dataset, unit)
-        # Somebody may name a unit's file as the target while the data set is to be curated anew.
-        if not (path.is_file() and self.layout.receipt("curated", dataset).is_file()):
-            return False
-        # Of a unit that is newer than the data set's curation, no receipt need be read.
-        if path.stat().st_mtime_ns > self._curated(dataset)[0]:
-            return True
-        packed = read_or_none(path)
-        now = self.marks(dataset).get(unit)
-        return packed is not None and now is not None and packed.notes.get(MADE_FROM) == now
-
-    def marks(self, dataset: str) -> dict[str, str]:
-        """Return what each unit of a curated data set would be made from now, by unit."""
-        found: dict[str, str] = self._curated(dataset)[1].get(MADE_FROM, {})
-        return found
-
-    def _recordings_of_units(self, dataset: str) -> dict[str, int]:
-        found: dict[str, int] = self._curated(dataset)[1]["units"]
-        return found
-
-    def _curated(self, dataset: str) -> tuple[int, dict[str, Any]]:
-        """Return when a data set was curated, and the notes of it."""
-        path = self.layout.receipt("curated", dataset)
-        version = path.stat().st_mtime_ns if path.is_file() else 0
-        if dataset not in self._notes or self._notes[dataset][0] != version:
-            notes = Receipt.read(path).notes
-            notes["units"] = dict(sorted(notes["units"].items()))
-            self._notes[dataset] = (version, notes)
-        return self._notes[dataset]
 
 
 def read_spaces(section: SpacesSection) -> tuple[Spaces, dict[str, Path]]:

@@ -63,8 +63,8 @@ def stale_receipts(plan: Plan) -> list[Path]:
         if receipt is None or not (
             receipt.step_version == STEP_VERSION[job[0]]
             and receipt.parameters == asked[job]
-            # Files that are gone Snakemake misses by itself.
-            and not cut_off_outputs(receipt, output)
+            # Files that are gone Snakemake misses by itself. Those of `known` were looked at.
+            and (path in known or not cut_off_outputs(receipt, output))
         ):
             stale.add(path)
         elif job[0] in ("preprocess", "pack"):
@@ -99,7 +99,7 @@ def _made_from_other(plan: Plan, dataset: str, marks: Mapping[Path, object]) -> 
         By receipt of a unit, what it says that it was made from.
     """
     curated = plan.layout.receipt("curated", dataset).stat().st_mtime_ns
-    for unit, mark in plan.marks(dataset).items():
+    for unit, mark in plan.curated.marks(dataset).items():
         made, packed = (plan.layout.receipt(folder, dataset, unit) for folder in UNIT_FOLDERS)
         if packed not in marks:
             continue
@@ -125,7 +125,7 @@ def _planned(plan: Plan, stale: set[Path]) -> Iterator[tuple[Path, Asked]]:
         curated = layout.receipt("curated", dataset)
         # Only its receipt says what the units are.
         if curated.is_file() and curated not in stale:
-            for unit in plan.units(dataset):
+            for unit in plan.curated.units(dataset):
                 made, packed = (layout.receipt(folder, dataset, unit) for folder in UNIT_FOLDERS)
                 yield made, ("preprocess", None, dataset)
                 yield packed, ("pack", None, dataset)

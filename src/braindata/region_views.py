@@ -178,7 +178,7 @@ def changes(plan: Plan) -> list[Change]:
         anew = curated.is_file() and any(
             plan.layout.receipt(folder, dataset, unit) in stale
             for folder in UNIT_FOLDERS
-            for unit in plan.units(dataset)
+            for unit in plan.curated.units(dataset)
         )
         for key in plan.regions:
             name, now = _split(key)

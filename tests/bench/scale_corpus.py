@@ -162,7 +162,7 @@ def _pretend(
     receipt = Receipt(stage, job, STEP_VERSION[stage], told, {}, outputs, done)
     if stage in ("preprocess", "pack"):
         dataset, unit = job.split("/")
-        receipt.notes[MADE_FROM] = plan.marks(dataset)[unit]
+        receipt.notes[MADE_FROM] = plan.curated.marks(dataset)[unit]
     receipt.write(path)
 
 

@@ -171,12 +171,12 @@ def test_a_new_file_changes_the_state_of_the_source(plan: Plan, tmp_path: Path) 
 def test_units_come_from_the_receipt(plan: Plan) -> None:
     path = plan.layout.receipt("curated", "ds")
     with pytest.raises(BraindataError, match="missing"):
-        plan.units("ds")
-    assert plan.n_recordings("ds") == 0
+        plan.curated.units("ds")
+    assert plan.curated.n_recordings("ds") == 0
     notes = {"units": {"sub-02": 1, "sub-01": 2}}
     Receipt("curate", "ds", 1, {}, {}, recordings={"a": Outcome("done")}, notes=notes).write(path)
-    assert plan.units("ds") == ["sub-01", "sub-02"]
-    assert plan.n_recordings("ds") == 3
+    assert plan.curated.units("ds") == ["sub-01", "sub-02"]
+    assert plan.curated.n_recordings("ds") == 3
 
 
 def test_planning_imports_no_numerical_library(repository: Path) -> None:
@@ -376,11 +376,11 @@ def test_a_damaged_note_of_the_source_pulls_again(plan: Plan) -> None:
 
 def test_units_follow_a_new_inventory(plan: Plan) -> None:
     path = leave_receipts(plan)["curate"]
-    assert plan.units("ds") == ["sub-01"]
+    assert plan.curated.units("ds") == ["sub-01"]
     receipt = Receipt.read(path)
     receipt.notes = {"units": {"sub-01": 1, "sub-02": 1}}
     receipt.write(path)
-    assert plan.units("ds") == ["sub-01", "sub-02"]
+    assert plan.curated.units("ds") == ["sub-01", "sub-02"]
 
 
 def test_marks_of_a_killed_snakemake_go(tmp_path: Path) -> None:
@@ -508,20 +508,20 @@ def test_a_date_counts_where_a_unit_is_made_from_something_else(plan: Plan) -> N
     curated = plan.layout.receipt("curated", "ds")
     packed = plan.layout.receipt("packed", "ds", "sub-01")
     notes = {"units": {"sub-01": 1}, MADE_FROM: {"sub-01": "now"}}
-    assert not plan.is_made_from_the_same("ds", "sub-01")
+    assert not plan.curated.is_made_from_the_same("ds", "sub-01")
     for mark, same in (("now", True), ("then", False), (None, False)):
         Receipt("pack", "ds/sub-01", 1, {}, {}, notes={MADE_FROM: mark}).write(packed)
         Receipt("curate", "ds", 1, {}, {}, notes=notes).write(curated)
-        assert plan.is_made_from_the_same("ds", "sub-01") == same
+        assert plan.curated.is_made_from_the_same("ds", "sub-01") == same
     # What curation of an earlier version left says nothing.
     Receipt("curate", "ds", 1, {}, {}, notes={"units": {"sub-01": 1}}).write(curated)
-    assert not plan.is_made_from_the_same("ds", "sub-01")
+    assert not plan.curated.is_made_from_the_same("ds", "sub-01")
     packed.write_text("{")
     os.utime(packed, (1, 1))
-    assert not plan.is_made_from_the_same("ds", "sub-01")
+    assert not plan.curated.is_made_from_the_same("ds", "sub-01")
     # Of what is newer than curation, Snakemake starts no job.
     os.utime(curated, (0, 0))
-    assert plan.is_made_from_the_same("ds", "sub-01")
+    assert plan.curated.is_made_from_the_same("ds", "sub-01")
     # Its receipt is void, and a unit is asked for by name.
     curated.unlink()
-    assert not plan.is_made_from_the_same("ds", "sub-01")
+    assert not plan.curated.is_made_from_the_same("ds", "sub-01")

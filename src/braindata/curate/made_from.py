@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -62,7 +62,7 @@ def _own(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in OF_OTHERS}
 
 
-def _by_person(contents: Mapping[str, str]) -> dict[str, Sequence[tuple[str, str]]]:
+def _by_person(contents: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
     """Return path and hash of the files of each person; of all of them under no name."""
     found: dict[str, list[tuple[str, str]]] = {}
     for path, digest in sorted(contents.items()):
@@ -72,4 +72,4 @@ def _by_person(contents: Mapping[str, str]) -> dict[str, Sequence[tuple[str, str
         person = next(named, "")
         if person or (len(parts) == 1 and not path.startswith(ABOUT_ALL)):
             found.setdefault(person, []).append((path, digest))
-    return dict(found)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +17,7 @@ from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 from braindata.files import write_text
 from braindata.layout import Layout
-from braindata.pull.local import read_manifest
+from braindata.pull.local import PulledFile, read_manifest
 from braindata.receipts import MADE_FROM, Receipt, merkle
 from braindata.stages.job import Result, log, run_job
 from braindata.tables.shards import write_shard
@@ -42,24 +43,20 @@ class Parameters(BaseModel):
     choice: Choice = Choice()
 
 
-def _derived(layout: Layout, dataset: str, choice: Choice) -> Derived | None:
+def _derived(
+    layout: Layout, dataset: str, choice: Choice, published: Mapping[str, PulledFile]
+) -> Derived | None:
     if choice.derivatives is None:
         return None
-    files = Derivatives(read_manifest(layout.published_manifest(dataset)))
-    return Derived(layout.published(dataset), files, choice.derivatives)
-
-
-def _published_contents(layout: Layout, dataset: str, choice: Choice) -> dict[str, str]:
-    if choice.derivatives is None:
-        return {}
-    manifest = read_manifest(layout.published_manifest(dataset))
-    return {path: file.sha256 for path, file in manifest.items()}
+    return Derived(layout.published(dataset), Derivatives(published), choice.derivatives)
 
 
 def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
     """Make the inventory of one data set."""
     pulled = Receipt.read(layout.receipt("raw", dataset))
     manifest = read_manifest(layout.manifest(dataset))
+    chosen = parameters.choice.derivatives
+    published = {} if chosen is None else read_manifest(layout.published_manifest(dataset))
 
     def work() -> Result:
         root = layout.raw(dataset)
@@ -76,7 +73,7 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
             pulled.notes["version"],
             root,
             {p: f.sha256 for p, f in manifest.items()},
-            _derived(layout, dataset, parameters.choice),
+            _derived(layout, dataset, parameters.choice, published),
         )
         # Those in use are in the inventory; listing them here too would make a corpus' receipt big.
         inventory = build_inventory(source, verdict, parameters.curate, parameters.choice)
@@ -103,10 +100,11 @@ def run(layout: Layout, dataset: str, parameters: Parameters) -> bool:
             if row["status"] == "used":
                 units[row["unit"]] = units.get(row["unit"], 0) + 1
         made = [layout.inventory(dataset), layout.validation(dataset), layout.facts(dataset)]
-        published = _published_contents(layout, dataset, parameters.choice)
         notes = {
             "units": units,
-            MADE_FROM: made_from(rows, source.sha256, published),
+            MADE_FROM: made_from(
+                rows, source.sha256, {path: file.sha256 for path, file in published.items()}
+            ),
             "terms": inventory.terms,
         }
         return Result(made, inventory.left_out, notes)

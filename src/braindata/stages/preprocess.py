@@ -115,8 +115,7 @@ def run(
     machine: Machine | None = None,
 ) -> bool:
     """Preprocess one unit of a data set."""
-    of_all = used(read_inventory(layout, dataset))
-    rows = [row for row in of_all if row["unit"] == unit]
+    rows = [row for row in used(read_inventory(layout, dataset)) if row["unit"] == unit]
     if not rows:
         raise BraindataError(
             f"{unit} has no recording in use",
@@ -132,7 +131,7 @@ def run(
     curated = Receipt.read(layout.receipt("curated", dataset))
 
     def work() -> Result:
-        void_other_division(layout, dataset, unit, {row["unit"] for row in of_all})
+        void_other_division(layout, dataset, unit, curated.notes["units"])
         result = Result([])
         for module, chosen, own in parts:
             _merge(result, module.preprocess(layout, dataset, own, chosen))
