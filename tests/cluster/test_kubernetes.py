@@ -32,17 +32,13 @@ def test_jobs_are_pods_on_one_volume(
     profile = tmp_path / "kubernetes"
     profile.mkdir()
     (profile / "config.yaml").write_text(yaml.safe_dump(body))
-    command = empty.command("--profile", str(profile))
-    cores = command.index("--cores")
-    del command[cores : cores + 2]
     # An image has braindata among its commands, and nothing else of this machine.
     inside = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    here = {"KUBECONFIG": str(tmp_path / "kubeconfig.yaml"), "PYTHONPATH": plugin}
     with FakeKubernetes(tmp_path, inside) as cluster:
         done = subprocess.run(
-            command,
+            empty.command_of_cluster("--profile", str(profile)),
             cwd=empty.folder,
-            env=os.environ | here,
+            env=os.environ | {"KUBECONFIG": str(cluster.kubeconfig), "PYTHONPATH": plugin},
             capture_output=True,
             text=True,
             check=False,

@@ -37,10 +37,7 @@ class Submission:
         profile = str(project.repository / "workflow/profiles/slurm")
         # Looked at each second: here nobody shares the controller.
         soon = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
-        command = project.command("--profile", profile, *soon, *arguments)
-        # What a cluster has is no number of cores.
-        cores = command.index("--cores")
-        del command[cores : cores + 2]
+        command = project.command_of_cluster("--profile", profile, *soon, *arguments)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,

@@ -19,16 +19,9 @@ from braindata.curate.recording_files import not_asked_for
 from braindata.curate.validator import Verdict, describe, validate
 from braindata.errors import DataError
 
+from .bids_images import save
+
 EVENTS = "onset\tduration\ttrial_type\n1\t1\ta\n20\t1\tb\n"
-
-
-def save(path: Path, shape: tuple[int, ...], tr: float = 2.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(np.ones(shape, np.int16), np.diag([3.0, 3.0, 3.0, 1.0]))
-    if len(shape) == 4:
-        image.header.set_zooms((3, 3, 3, tr))
-        image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, path)
 
 
 @pytest.fixture

@@ -24,17 +24,10 @@ from braindata.stages.job import Result, run_job
 from braindata.stages.preprocess_derivatives import inputs as inputs_of_derivatives
 from braindata.stages.preprocess_eeg import input_hash
 
+from .bids_images import save
+
 PEOPLE = ("01", "02", "11")
 EVENTS = "onset\tduration\ttrial_type\n1\t1\ta\n20\t1\tb\n"
-
-
-def save(path: Path, shape: tuple[int, ...], fill: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(np.full(shape, fill, np.int16), np.diag([3.0, 3, 3, 1]))
-    image.header.set_xyzt_units("mm", "sec")
-    if len(shape) == 4:
-        image.header.set_zooms((3, 3, 3, 2.0))
-    nib.save(image, path)
 
 
 @pytest.fixture
@@ -52,12 +45,12 @@ def bids(tmp_path: Path) -> Path:
     for number, label in enumerate(PEOPLE):
         person = f"sub-{label}"
         func = root / person / "func" / f"{person}_task-a"
-        save(root / person / "anat" / f"{person}_T1w.nii.gz", (4, 4, 4), number)
-        save(Path(f"{func}_bold.nii.gz"), (4, 4, 4, 60), number)
+        save(root / person / "anat" / f"{person}_T1w.nii.gz", (4, 4, 4), fill=number)
+        save(Path(f"{func}_bold.nii.gz"), (4, 4, 4, 60), fill=number)
         Path(f"{func}_events.tsv").write_text(EVENTS)
         Path(f"{func}_bold.json").write_text('{"EchoTime": 0.03}')
         field_map = root / person / "fmap" / f"{person}_dir-AP_epi.nii.gz"
-        save(field_map, (4, 4, 4), number)
+        save(field_map, (4, 4, 4), fill=number)
         meant = {"IntendedFor": f"func/{func.name}_bold.nii.gz"}
         field_map.with_name(f"{person}_dir-AP_epi.json").write_text(json.dumps(meant))
     return root

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +26,8 @@ from braindata.errors import DataError
 from braindata.files import sha256_file
 from braindata.report.cards import dataset_cards
 
+from .bids_images import save
+
 SIDECAR = {
     "RepetitionTime": 2.0,
     "TaskName": "a",
@@ -38,16 +39,6 @@ SIDECAR = {
     "PhaseEncodingDirection": "j-",
     "SliceTiming": [0.0, 0.5, 1.0, 1.5],
 }
-
-
-def save(path: Path, shape: tuple[int, ...], voxel: float = 3.0, fill: int = 1) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([voxel, voxel, voxel, 1.0])
-    image = nib.Nifti1Image(np.full(shape, fill, np.int16), affine)
-    image.header.set_xyzt_units("mm", "sec")
-    if len(shape) == 4:
-        image.header.set_zooms((voxel, voxel, voxel, 2.0))
-    nib.save(image, path)
 
 
 @pytest.fixture

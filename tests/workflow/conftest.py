@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import yaml
 
@@ -47,9 +49,13 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line."""
+        return self.command_of_cluster("--cores", "2", *arguments)
+
+    def command_of_cluster(self, *arguments: str) -> list[str]:
+        """Return the command line without a number of cores, which a cluster does not have."""
         snakemake = str(Path(sys.executable).with_name("snakemake"))
         snakefile = str(self.repository / "Snakefile")
-        return [snakemake, "-s", snakefile, "--cores", "2", "--configfile", "my.yaml", *arguments]
+        return [snakemake, "-s", snakefile, "--configfile", "my.yaml", *arguments]
 
     def run(self, *arguments: str) -> Run:
         """Run Snakemake to its end."""
@@ -104,6 +110,13 @@ class Project:
             for path in sorted((self.results / folder).rglob("*"))
             if path.is_file()
         }
+
+
+def reverse_in_time(path: Path) -> None:
+    """Turn the volumes of an image round: other data of the same size in memory."""
+    image = nib.load(path)
+    turned = np.asanyarray(image.dataobj)[..., ::-1]
+    nib.Nifti1Image(turned, image.affine, image.header).to_filename(path)
 
 
 @pytest.fixture(scope="session")

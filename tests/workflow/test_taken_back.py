@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from braindata.receipts import MADE_FROM, Receipt
 
-from .conftest import Project
+from .conftest import Project, reverse_in_time
 from .test_chain import release_files
 
 WAIT = 300
@@ -46,9 +44,7 @@ def test_what_a_job_made_of_data_that_were_taken_back_goes(
     mark = made_from(project, "packed")
     (bold,) = (source / "sub-01/func").glob("*_bold.nii.gz")
     whole = bold.read_bytes()
-    image = nib.load(bold)
-    changed = np.asanyarray(image.dataobj)[..., ::-1]
-    nib.Nifti1Image(changed, image.affine, image.header).to_filename(bold)
+    reverse_in_time(bold)
 
     log = project.results / "logs/preprocess/tiny/sub-01.log"
     # Of the run before; Snakemake removes it, too.
