@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from braindata.layout import SENSORS, UNIT_FOLDERS
+from braindata.layout import PER_UNIT, SENSORS, UNIT_FOLDERS
 from braindata.planning import Plan
 from braindata.receipts import (
     MADE_FROM,
@@ -67,7 +67,7 @@ def stale_receipts(plan: Plan) -> list[Path]:
             and (path in known or not cut_off_outputs(receipt, output))
         ):
             stale.add(path)
-        elif job[0] in ("preprocess", "pack"):
+        elif job[0] in PER_UNIT:
             marks[path] = receipt.notes.get(MADE_FROM)
     # One job of Snakemake makes both, and knows the later one. By the files: before curation
     # nobody knows the units.

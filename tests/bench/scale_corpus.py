@@ -19,6 +19,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from braindata.layout import PER_UNIT
 from braindata.planning import Plan
 from braindata.receipts import MADE_FROM, Outcome, Receipt, receipt_beside
 from braindata.stages import STEP_VERSION, curate, gather, pull
@@ -160,7 +161,7 @@ def _pretend(
     told = json.loads(plan.parameters(stage, *asked))
     done = {recording: Outcome("done")} if recording else {}
     receipt = Receipt(stage, job, STEP_VERSION[stage], told, {}, outputs, done)
-    if stage in ("preprocess", "pack"):
+    if stage in PER_UNIT:
         dataset, unit = job.split("/")
         receipt.notes[MADE_FROM] = plan.curated.marks(dataset)[unit]
     receipt.write(path)

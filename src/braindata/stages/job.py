@@ -23,6 +23,7 @@ from braindata.receipts import (
     library_versions,
     merkle,
     output_sizes,
+    read_or_none,
     up_to_date,
     void_beside,
 )
@@ -125,10 +126,8 @@ def remove_superseded(layout: Layout, receipt: Path, outputs: Iterable[Path]) ->
         What this run made.
     """
     void = void_beside(receipt)
-    earlier: set[str] = set()
-    for path in (receipt, void):
-        with contextlib.suppress(BraindataError):
-            earlier |= Receipt.read(path).outputs.keys()
+    known = (read_or_none(path) for path in (receipt, void))
+    earlier = {name for one in known if one is not None for name in one.outputs}
     kept = {path.relative_to(layout.output).as_posix() for path in outputs}
     gone = earlier - kept
     if gone:
@@ -174,13 +173,9 @@ def void_other_division(layout: Layout, dataset: str, unit: str, units: Collecti
 def _of_other_sessions(receipt: Path) -> set[str]:
     """Return what other jobs of the same person made: sessions may share a T1w image."""
     person = receipt.name.removesuffix(SUFFIX).split("_")[0]
-    found: set[str] = set()
-    for other in sorted(receipt.parent.glob(f"{person}[._]*{SUFFIX.removeprefix('.')}")):
-        try:
-            found |= set() if other == receipt else Receipt.read(other).outputs.keys()
-        except BraindataError:
-            continue
-    return found
+    others = set(receipt.parent.glob(f"{person}[._]*{SUFFIX.removeprefix('.')}")) - {receipt}
+    known = (read_or_none(path) for path in others)
+    return {name for one in known if one is not None for name in one.outputs}
 
 
 def _warn(receipt: Receipt) -> None:
